@@ -19,6 +19,7 @@ import (
 	"transponder/internal/app"
 	"transponder/internal/config"
 	"transponder/internal/handover"
+	"transponder/internal/logs"
 	"transponder/internal/transcode/picture/worker"
 )
 
@@ -39,12 +40,12 @@ func main() {
 	switch {
 	case err == nil:
 	case errors.Is(err, flag.ErrHelp):
-		os.Exit(2)
+		os.Exit(admin.ExitUsage)
 	case errors.Is(err, admin.ErrSilent):
-		os.Exit(1)
+		os.Exit(admin.ExitFailed)
 	default:
 		fmt.Fprintln(os.Stderr, "transponder:", err)
-		os.Exit(1)
+		os.Exit(admin.ExitCode(err))
 	}
 }
 
@@ -76,7 +77,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		flags.PrintDefaults()
 		fmt.Fprint(stderr, "\nCommands, which talk to the server that runs:\n\n")
 		admin.Print(stderr)
-		fmt.Fprint(stderr, "\nSettings also come from the environment: TRANSPONDER_HTTP_PORT=8081 is http.port=8081.\n")
+		fmt.Fprint(stderr, "\nSettings also come from the environment: TRANSPONDER_HTTP_PORT=8081 is http.port=8081.\n"+
+			"While the server runs, it shows its manual at http://localhost:8081/docs/.\n")
 	}
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -91,7 +93,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	if flags.NArg() > 0 { // after a flag
 		return fmt.Errorf("unknown argument %q; see --help", flags.Arg(0))
 	}
-	cfg, warnings, err := config.Load(config.Sources{File: *file, Environ: environ, Set: set})
+	sources := config.Sources{File: *file, Environ: environ, Set: set}
+	cfg, warnings, err := config.Load(sources)
 	if err != nil {
 		for _, w := range warnings { // an unknown key may be the third mistake
 			fmt.Fprintln(stderr, "transponder:", w)
@@ -102,7 +105,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		_, err := fmt.Fprintln(stdout, strings.Join(cfg.Properties(), "\n"))
 		return err
 	}
-	log, err := newLogger(cfg.Log, stderr)
+	log, levels, err := newLogger(cfg.Log, stderr)
 	if err != nil {
 		return err
 	}
@@ -125,6 +128,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	defer wg.Wait()
 	defer cancel()
 	return app.Serve(ctx, cfg, app.Process{
+		Load:    func() (config.Config, error) { cfg, _, err := config.Load(sources); return cfg, err },
+		Levels:  levels,
 		Version: fullVersion(), Getenv: os.Getenv, Hurry: hurry, Upgrade: upgrade,
 		Start: func(ctx context.Context) error { return handover.Start(ctx, program, os.Args[1:], environ, log) },
 		Again: func(s *handover.Sockets) error { return s.Again(os.Args, environ) },
@@ -140,7 +145,7 @@ func reload(ctx context.Context, server *app.App, hup <-chan os.Signal) {
 	for {
 		select {
 		case <-hup:
-			server.Reload()
+			_, _ = server.Reload(ctx) // the log says what it has done
 		case <-ctx.Done():
 			return
 		}
@@ -158,23 +163,25 @@ func greet(server *app.App, stdout io.Writer) error {
 	return nil
 }
 
-func newLogger(cfg config.Log, to io.Writer) (*slog.Logger, error) {
+// newLogger makes the log, with the levels that can change.
+func newLogger(cfg config.Log, to io.Writer) (*slog.Logger, *logs.Levels, error) {
 	level, err := cfg.SlogLevel()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	options := &slog.HandlerOptions{Level: level}
+	levels := logs.New(level)
+	options := &slog.HandlerOptions{Level: slog.LevelDebug} // levels decides
 	if cfg.JSON {
-		return slog.New(slog.NewJSONHandler(to, options)), nil
+		return slog.New(levels.Handler(slog.NewJSONHandler(to, options))), levels, nil
 	}
-	return slog.New(slog.NewTextHandler(to, options)), nil
+	return slog.New(levels.Handler(slog.NewTextHandler(to, options))), levels, nil
 }
 
-// fullVersion returns the version, with the commit that the program was built from if the build knows it.
+// fullVersion returns the version, with the commit that the program was built from if the build knows it and the version is not the commit itself.
 func fullVersion() string {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			if s.Key == "vcs.revision" && len(s.Value) >= 12 && !strings.HasPrefix(s.Value, version) {
 				return version + "+" + s.Value[:12]
 			}
 		}

@@ -10,20 +10,30 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+
+	"transponder/pkg/client"
 )
 
 // groups are all commands.
 var groups = []group{
+	pushCommands,
+	streamCommands,
+	connectionCommands,
+	callCommands,
+	nodeCommands,
 	tokenCommands,
 	keyCommands,
 	destinationCommands,
 	userCommands,
+	auditCommand,
 	resetCommand,
 	appCommands,
 	doctorCommands,
+	supportCommand,
 }
 
 // group is the commands about one thing, such as "transponder key". With prepare it is a command itself, and may have others below it.
@@ -73,8 +83,8 @@ func Run(ctx context.Context, args, environ []string, std Streams) error {
 	f := flag.NewFlagSet(title, flag.ContinueOnError)
 	f.SetOutput(io.Discard) // the error comes back
 	s := &session{in: std.In, out: std.Out, errs: std.Err, environ: environ}
-	s.define(f)
 	run := c.prepare(f)
+	s.define(f)
 	f.Usage = func() {}
 	plain, err := parse(f, rest)
 	switch {
@@ -84,7 +94,7 @@ func Run(ctx context.Context, args, environ []string, std Streams) error {
 		f.PrintDefaults()
 		return nil
 	case err != nil:
-		return fmt.Errorf("%w; see %s --help", err, title)
+		return fmt.Errorf("%w; see %s --help", usageError(err.Error()), title)
 	}
 	most := len(strings.Fields(c.usage))
 	if least := most - strings.Count(c.usage, "["); len(plain) > most || len(plain) < least {
@@ -92,21 +102,63 @@ func Run(ctx context.Context, args, environ []string, std Streams) error {
 		if least < most {
 			want = fmt.Sprintf("%d to %d", least, most)
 		}
-		return fmt.Errorf("%d arguments, want %s; usage: %s [flags] %s", len(plain), want, title, c.usage)
+		return usageError(fmt.Sprintf("%d arguments, want %s; usage: %s [flags] %s", len(plain), want, title, c.usage))
 	}
-	err = run(ctx, s, plain)
+	if err = s.finish(); err == nil {
+		err = run(ctx, s, plain)
+	}
 	var bad usageError
 	if errors.As(err, &bad) {
 		return fmt.Errorf("%w; see %s --help", err, title)
 	}
+	return explain(err)
+}
+
+// explain adds to an error what the operator can do.
+func explain(err error) error {
+	var away *client.UnreachableError
+	switch {
+	case client.Status(err) == http.StatusUnauthorized:
+		return fmt.Errorf("%w (use --login NAME, or --token-file FILE)", err)
+	case errors.As(err, &away):
+		return fmt.Errorf("%w (start it, or name it by --config FILE or --server URL)", err)
+	}
 	return err
+}
+
+// The exit codes of commands, for scripts.
+const (
+	ExitFailed   = 1 // the server refuses, or what was checked is wrong
+	ExitUsage    = 2 // the command line is wrong
+	ExitNoServer = 3 // there is no answer
+	ExitDenied   = 4 // the credential is missing, or does not allow this
+	ExitNotFound = 5 // there is nothing with this name or id
+)
+
+// ExitCode returns the exit code for an error of Run.
+func ExitCode(err error) int {
+	var bad usageError
+	var away *client.UnreachableError
+	switch status := client.Status(err); {
+	case err == nil:
+		return 0
+	case errors.As(err, &bad):
+		return ExitUsage
+	case errors.As(err, &away):
+		return ExitNoServer
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+		return ExitDenied
+	case status == http.StatusNotFound:
+		return ExitNotFound
+	}
+	return ExitFailed
 }
 
 // find returns the command that the arguments name, and the arguments after its name. Without the name of a command, the group is to be
 // explained: then the command has no prepare.
 func find(args []string) (group, command, []string, error) {
 	if len(args) == 0 {
-		return group{}, command{}, nil, errors.New("no command")
+		return group{}, command{}, nil, usageError("no command")
 	}
 	i := slices.IndexFunc(groups, func(g group) bool { return g.name == args[0] })
 	if i < 0 {
@@ -114,7 +166,7 @@ func find(args []string) (group, command, []string, error) {
 		for i, g := range groups {
 			names[i] = g.name
 		}
-		return group{}, command{}, nil, fmt.Errorf("unknown command %q: there are %s; see --help", args[0], strings.Join(names, ", "))
+		return group{}, command{}, nil, usageError(fmt.Sprintf("unknown command %q: there are %s; see --help", args[0], strings.Join(names, ", ")))
 	}
 	g, rest := groups[i], args[1:]
 	switch {
@@ -129,7 +181,7 @@ func find(args []string) (group, command, []string, error) {
 		for i, c := range g.commands {
 			names[i] = c.name
 		}
-		return g, command{}, nil, fmt.Errorf("unknown command %q: transponder %s has %s", rest[0], g.name, strings.Join(names, ", "))
+		return g, command{}, nil, usageError(fmt.Sprintf("unknown command %q: transponder %s has %s", rest[0], g.name, strings.Join(names, ", ")))
 	}
 	return g, g.commands[i], rest[1:], nil
 }

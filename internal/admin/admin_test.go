@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"transponder/pkg/client"
 )
 
 // asked is a request that a command has sent.
@@ -221,14 +223,14 @@ func TestErrors(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v, want %q", test.args, err, test.want)
 		}
-		var answer *AnswerError
+		var answer *client.Error
 		if test.status >= 400 && (!errors.As(err, &answer) || answer.Status != test.status) {
 			t.Errorf("%v is no error of the server", err)
 		}
 	}
 	for args, want := range map[string]string{
 		"":               "no command",
-		"fly":            `unknown command "fly": there are token, key`,
+		"fly":            `unknown command "fly": there are push, stream, connection, call, node, token, key`,
 		"key fly":        "transponder key has create, list, remove",
 		"key remove":     "0 arguments, want 1",
 		"key remove a b": "2 arguments, want 1",

@@ -10,6 +10,7 @@ import (
 
 	"transponder/internal/access"
 	"transponder/internal/access/auth"
+	"transponder/pkg/client"
 )
 
 var doctorCommands = group{name: "doctor", summary: "say what is wrong with this machine, the settings or a destination", prepare: doctorMachine, commands: []command{
@@ -24,9 +25,12 @@ var doctorCommands = group{name: "doctor", summary: "say what is wrong with this
 func (s *session) doctorAccess(ctx context.Context, offline bool) error {
 	var report auth.Report
 	var from string
+	if err := s.resolve(); err != nil {
+		return err
+	}
 	if !offline {
 		answer, err := s.ask(ctx, http.MethodGet, "/access/report", nil)
-		var answered *AnswerError
+		var answered *client.Error
 		switch {
 		case err == nil:
 			from = "the running server"

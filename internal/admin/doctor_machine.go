@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"transponder/internal/config"
+	udpport "transponder/internal/rtc/udp"
 	"transponder/internal/transcode/libav"
 	"transponder/internal/transponder"
 )
@@ -81,6 +82,7 @@ func examine(ctx context.Context, cfg config.Config, m machine) []diagnosis {
 	all := m.ports(cfg)
 	all = append(all, m.addresses(ctx, cfg), m.clock(), m.buffers(cfg), m.files(cfg))
 	all = append(all, m.certificates(cfg)...)
+	all = append(all, iceServers(ctx, cfg, m.now)...)
 	return append(append(all, m.folders(cfg)...), versions())
 }
 
@@ -137,7 +139,8 @@ func (m machine) ports(cfg config.Config) []diagnosis {
 	return all
 }
 
-// addresses says whether browsers can reach the media port. With addresses in the settings, it sends a datagram there and waits until it comes back.
+// addresses says whether browsers can reach the media port. With addresses in the settings, it sends a datagram there and waits until it comes back, or
+// until the server that runs answers it.
 func (m machine) addresses(ctx context.Context, cfg config.Config) diagnosis {
 	d := diagnosis{Check: "media address", Result: unknown}
 	if len(cfg.Media.Addresses) == 0 {
@@ -149,12 +152,20 @@ func (m machine) addresses(ctx context.Context, cfg config.Config) diagnosis {
 		return d
 	}
 	udp, ok := m.listening("udp", "udp6")
-	if !ok || udp[cfg.Media.Port] {
-		d.Info = fmt.Sprintf("Not checked while UDP port %d is in use. Run the doctor while the server does not run.", cfg.Media.Port)
+	if cfg.Media.Port == 0 {
+		d.Info = "Not checked: with media_port_from=0 the server takes another port at each start, which no firewall can be opened for. Set media_port_from."
 		return d
 	}
+	ask := roundTrip
+	if !ok || udp[cfg.Media.Port] { // the server runs
+		ask = probe
+	}
 	for _, a := range cfg.Media.Addresses {
-		if err := roundTrip(ctx, netip.AddrPortFrom(a, uint16(cfg.Media.Port))); err != nil {
+		switch err := ask(ctx, netip.AddrPortFrom(a, uint16(cfg.Media.Port))); {
+		case errors.Is(err, udpport.ErrSomebody):
+			d.Result, d.Info = bad, fmt.Sprintf("Another program answers at %s, UDP port %d. Forward the port to this machine, or correct the setting ip.", a, cfg.Media.Port)
+			return d
+		case err != nil:
 			d.Info = fmt.Sprintf("A datagram to %s, port %d, did not come back (%v). Open the port in the firewall and forward it to this machine. Some routers do not return such "+
 				"datagrams to their own network: then try from outside.", a, cfg.Media.Port, err)
 			return d
@@ -162,6 +173,17 @@ func (m machine) addresses(ctx context.Context, cfg config.Config) diagnosis {
 	}
 	d.Result, d.Info = good, "A datagram to the address of the setting ip came back to the media port."
 	return d
+}
+
+// probe asks the server that runs whether datagrams to an address come to its media port.
+func probe(ctx context.Context, to netip.AddrPort) error {
+	ctx, cancel := context.WithTimeout(ctx, roundTripFor)
+	defer cancel()
+	err := udpport.Probe(ctx, to)
+	if errors.Is(err, udpport.ErrSilent) {
+		return fmt.Errorf("%w in %v", err, roundTripFor)
+	}
+	return err
 }
 
 // publicAddress returns an address of this machine that is in no private network.
@@ -255,9 +277,6 @@ func (m machine) files(cfg config.Config) diagnosis {
 	return diagnosis{"open files", good, fmt.Sprintf("Up to %d files may be open here.", limit.Max)}
 }
 
-// soon is how long before its end a certificate is worth a word.
-const soon = 14 * 24 * time.Hour
-
 // certificates says until when the certificate of the settings is valid.
 func (m machine) certificates(cfg config.Config) []diagnosis {
 	l, c := cfg.Listen, cfg.Certificate
@@ -285,7 +304,7 @@ func (m machine) certificates(cfg config.Config) []diagnosis {
 	switch {
 	case m.now.After(cert.NotAfter):
 		return []diagnosis{{"certificate", bad, words + " That is over: replace it."}}
-	case cert.NotAfter.Sub(m.now) < soon:
+	case cert.NotAfter.Sub(m.now) < transponder.CertificateSoon:
 		return []diagnosis{{"certificate", bad, words + " That is soon: renew it."}}
 	}
 	return []diagnosis{{"certificate", good, words}}

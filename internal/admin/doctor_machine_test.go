@@ -73,7 +73,6 @@ func TestDoctorOfMachine(t *testing.T) {
 		{"a small buffer", busy, nil, "buffers", bad, "sysctl -w net.core.rmem_max=4194304"},
 		{"a large buffer", free, nil, "buffers", good, "8388608"},
 		{"no table", machine{t.TempDir(), time.Now()}, nil, "ports", unknown, "cannot be read"},
-		{"a busy media address", busy, []string{"ip=192.0.2.9"}, "media address", unknown, "Not checked while UDP port 31001"},
 		{"no certificate", free, nil, "certificate", unknown, "browsers warn"},
 		{"a certificate that ends soon", free, []string{"tls_cert_file=" + cert, "tls_key_file=" + key}, "certificate", bad, "live.example"},
 		{"a certificate that is over", machine{free.proc, time.Now().Add(365 * 24 * time.Hour)}, []string{"tls_cert_file=" + cert, "tls_key_file=" + key}, "certificate", bad, "replace it"},

@@ -3,10 +3,14 @@ package admin
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"transponder/internal/testkit"
 )
@@ -29,6 +33,8 @@ func TestDoctorPush(t *testing.T) {
 		{"a good one", []string{server.URL("live")}, false, "accepts the application"},
 		{"a secret one", []string{server.URL("live/secret-key"), "--full-url", "true"}, false, "/live/***, from this machine"},
 		{"a wrong application", []string{wrong.URL("live")}, true, "refused the application"},
+		{"a wrong backup", []string{server.URL("live"), "--backup", wrong.URL("live")}, true, "backup 1: connect"},
+		{"a good backup", []string{server.URL("live"), "--backup", server.URL("spare")}, false, "\nBackup 1 is rtmp://127.0.0.1"},
 		{"a wrong port", []string{"rtmp://" + closed.Addr().String() + "/live"}, true, "Nothing listens"},
 		{"a forbidden one", []string{server.URL("live"), "--set", "push_deny_private=true"}, true, "do not let it push"},
 	} {
@@ -61,8 +67,9 @@ func TestDoctorPush(t *testing.T) {
 func TestDoctorPushAsksServer(t *testing.T) {
 	answer := `{"ok":true,"target":"rtmp://host/live/***","steps":[{"step":"name","result":"ok","ms":3,"info":"Resolved."}],"findings":[]}`
 	for args, want := range map[string]string{
-		"destination://tube": `{"publish":false,"rtmpUrl":"destination://tube"}`,
-		"rtmp://host/live/k --stream cam --publish --full-url true": `{"publish":true,"rtmpTransponderFullUrl":true,"rtmpUrl":"rtmp://host/live/k","streamName":"cam"}`,
+		"destination://tube": `{"rtmpUrl":"destination://tube"}`,
+		"rtmp://host/live --backup rtmp://b/live --backup rtmp://c/live": `{"rtmpUrl":"rtmp://host/live","options":{"backupUrls":["rtmp://b/live","rtmp://c/live"]}}`,
+		"rtmp://host/live/k --stream cam --publish --full-url true":      `{"streamName":"cam","rtmpUrl":"rtmp://host/live/k","rtmpTransponderFullUrl":true,"publish":true}`,
 	} {
 		url, got := answering(t, http.StatusOK, answer)
 		out, _, err := run(t, "", append([]string{"doctor", "push", "--server", url}, strings.Fields(args)...)...)
@@ -76,4 +83,47 @@ func TestDoctorPushAsksServer(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Each step is printed when it comes, not at the end.
+func TestDoctorPushPrintsStepsAsTheyCome(t *testing.T) {
+	printed, proceed := make(chan string, 9), make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintln(w, `{"step":"address","result":"ok","ms":3,"address":"192.0.2.1:1935","info":"Reached."}`)
+		_ = http.NewResponseController(w).Flush()
+		select {
+		case <-proceed:
+		case <-r.Context().Done():
+		}
+		fmt.Fprintln(w, `{"ok":true,"target":"rtmp://host/live/***","steps":[],"findings":[]}`)
+	}))
+	defer srv.Close()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- Run(t.Context(), strings.Fields("doctor push destination://tube --server "+srv.URL), nil, Streams{strings.NewReader(""), heard(printed), io.Discard})
+	}()
+	for what, want := range []string{"OK       address        3 ms  192.0.2.1:1935: Reached.\n", "\nChecked rtmp://host/live/***, from the running server.\n"} {
+		select {
+		case got := <-printed:
+			if got != want {
+				t.Errorf("it prints %q, want %q", got, want)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("print %d does not come", what)
+		}
+		if what == 0 {
+			close(proceed)
+		}
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// heard hands over what is written.
+type heard chan string
+
+func (h heard) Write(p []byte) (int, error) {
+	h <- string(p)
+	return len(p), nil
 }

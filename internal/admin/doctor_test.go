@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"transponder/internal/access/auth"
+	"transponder/pkg/client"
 )
 
 // The doctor reads the settings, and fails if they let strangers push.
@@ -63,7 +64,7 @@ func TestDoctorOfServer(t *testing.T) {
 		}
 	}
 	url, _ = answering(t, http.StatusUnauthorized, `{"message":"a password is needed"}`)
-	var answered *AnswerError
+	var answered *client.Error
 	if _, _, err := run(t, "", "doctor", "access", "--server", url); !errors.As(err, &answered) {
 		t.Errorf("%v, want the answer of the server", err)
 	}

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -19,13 +18,8 @@ import (
 
 	"transponder/internal/access"
 	"transponder/internal/config"
+	"transponder/pkg/client"
 )
-
-// requestTimeout is how long one request to the server may take.
-const requestTimeout = 30 * time.Second
-
-// maxAnswer bounds what a command reads of an answer.
-const maxAnswer = 64 << 20
 
 // session is one call of a command: its input and output, and how it talks to the server.
 type session struct {
@@ -41,6 +35,12 @@ type session struct {
 	passwordFile string
 	tokenFile    string
 	json         bool
+	output       string
+
+	token    access.Secret // of the environment
+	resolved bool          // whether server and the credential are known
+	api      *client.Client
+	answer   []byte // what the last request has answered, as it came
 }
 
 // list is a flag that may be given several times.
@@ -53,31 +53,34 @@ func (l *list) Set(v string) error { *l = append(*l, v); return nil }
 func (s *session) define(f *flag.FlagSet) {
 	f.StringVar(&s.file, "config", "", "settings `FILE` of the server")
 	f.Var(&s.set, "set", "`key=value` of one setting of the server; may be repeated")
-	f.StringVar(&s.server, "server", "", "`URL` of the server, such as https://live.example.com:8444, if it is not the one on this machine that the settings describe")
+	f.StringVar(&s.server, "server", "", "`URL` of the server, such as https://live.example.com:8444, or its name in the file of servers, if it is not the one on this machine that the settings describe")
 	f.StringVar(&s.login, "login", "", "`NAME` of a user, if the server asks for one; the password is asked for")
 	f.StringVar(&s.passwordFile, "password-file", "", "`FILE` with the password, - for standard input")
 	f.StringVar(&s.tokenFile, "token-file", "", "`FILE` with a token or a stored key to show instead, - for standard input")
-	f.BoolVar(&s.json, "json", false, "print the answer of the server as JSON")
+	f.BoolVar(&s.json, "json", false, "the same as -o json")
+	const output = "`FORMAT` of what is printed: table, or json for the answer of the server as it came"
+	f.StringVar(&s.output, "output", "table", output)
+	if f.Lookup("o") == nil { // a command of Web Call Server has a flag with this name
+		f.StringVar(&s.output, "o", "table", "the same as --output `FORMAT`")
+	}
+}
+
+// finish checks the flags when they are known.
+func (s *session) finish() error {
+	switch s.output {
+	case "json":
+		s.json = true
+	case "table":
+	default:
+		return usageError(fmt.Sprintf("--output must be table or json, not %q", s.output))
+	}
+	return nil
 }
 
 // config returns the settings of the server.
 func (s *session) config() (config.Config, error) {
 	cfg, _, err := config.Load(config.Sources{File: s.file, Environ: s.environ, Set: s.set})
 	return cfg, err // the server itself warns of settings that it does not know
-}
-
-// AnswerError is an error that the server has answered.
-type AnswerError struct {
-	Status  int
-	Message string
-}
-
-// Error says what the server has answered, and what to do if a credential is missing.
-func (e *AnswerError) Error() string {
-	if e.Status == http.StatusUnauthorized {
-		return e.Message + " (use --login NAME, or --token-file FILE)"
-	}
-	return e.Message
 }
 
 // get asks the server. answer is a pointer to what the JSON of the answer is decoded into, nil for nothing.
@@ -100,99 +103,79 @@ func (s *session) ask(ctx context.Context, method, path string, body any) (answe
 
 // call makes a request to a method of REST. With the flag --json it prints the answer.
 func (s *session) call(ctx context.Context, method, path string, body, answer any) error {
-	base, client, err := s.client()
+	c, err := s.client()
 	if err != nil {
 		return err
 	}
-	var sent []byte
-	if body != nil {
-		if sent, err = json.Marshal(body); err != nil {
-			return err
-		}
-	}
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, method, base+"/rest-api"+path, bytes.NewReader(sent))
-	if err != nil {
+	var text json.RawMessage
+	if err := c.Do(ctx, method, path, nil, body, &text); err != nil {
 		return err
-	}
-	r.Header.Set("Content-Type", "application/json")
-	if err := s.authenticate(r); err != nil {
-		return err
-	}
-	got, err := client.Do(r)
-	if err != nil {
-		return unreachable(base, err)
-	}
-	defer got.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(got.Body, maxAnswer))
-	if err != nil {
-		return unreachable(base, err)
-	}
-	if got.StatusCode >= 300 {
-		return answerError(got, text)
 	}
 	if s.json {
-		_, err := fmt.Fprintln(s.out, strings.TrimSpace(string(text)))
-		return err
+		return s.printJSON(text)
 	}
 	if answer == nil || len(text) == 0 {
 		return nil
 	}
 	if err := json.Unmarshal(text, answer); err != nil {
-		return fmt.Errorf("%s has answered something else than a Transponder does: %w", base, err)
+		return fmt.Errorf("the server has answered something else than a Transponder does: %w", err)
 	}
 	return nil
 }
 
-func answerError(got *http.Response, text []byte) error {
-	var body struct {
-		Message string `json:"message"`
+// show prints what the last request has answered: as it came with --json, otherwise by table.
+func (s *session) show(table func() error) error {
+	if s.json {
+		return s.printJSON(s.answer)
 	}
-	if json.Unmarshal(text, &body) != nil || body.Message == "" {
-		body.Message = "the server has answered " + got.Status
-	}
-	return &AnswerError{got.StatusCode, body.Message}
+	return table()
 }
 
-// unreachable says what to do if there is no server.
-func unreachable(base string, err error) error {
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
-		err = wrapped.Err
-	}
-	return fmt.Errorf("no server at %s: %w (start it, or name it by --config FILE or --server URL)", base, err)
+func (s *session) printJSON(text []byte) error {
+	_, err := fmt.Fprintln(s.out, strings.TrimSpace(string(text)))
+	return err
 }
 
-// client returns the address of the server, and a client for it.
-func (s *session) client() (base string, _ *http.Client, err error) {
-	transport := &http.Transport{Proxy: nil, DisableKeepAlives: true}
-	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
-		return errors.New("it redirects: name the last address by --server")
-	}}
-	if s.server != "" {
-		u, err := url.Parse(s.server)
+// client returns a client for the server that the flags, the environment, the file of servers or the settings name, with the credential.
+func (s *session) client() (*client.Client, error) {
+	if s.api != nil {
+		return s.api, nil
+	}
+	if err := s.resolve(); err != nil {
+		return nil, err
+	}
+	options := []client.Option{client.WithAnswers(func(text []byte) { s.answer = text })}
+	address := s.server
+	if address != "" {
+		u, err := url.Parse(address)
 		switch {
 		case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
-			return "", nil, usageError("--server must look like https://live.example.com:8444")
-		case u.Scheme == "http" && !isLoopback(u.Hostname()) && (s.login != "" || s.tokenFile != ""):
-			return "", nil, usageError("a password or a token goes to another machine over https:// only")
+			return nil, usageError("--server must look like https://live.example.com:8444, or be a name in the file of servers")
+		case u.Scheme == "http" && !isLoopback(u.Hostname()) && (s.login != "" || s.tokenFile != "" || s.token != ""):
+			return nil, usageError("a password or a token goes to another machine over https:// only")
 		}
-		return u.Scheme + "://" + u.Host, client, nil
+	} else {
+		cfg, err := s.config()
+		if err != nil {
+			return nil, err
+		}
+		switch l := cfg.Listen; {
+		case l.HTTP > 0:
+			address = fmt.Sprintf("http://127.0.0.1:%d", l.HTTP)
+		case l.HTTP < 0 && l.HTTPS > 0:
+			// The certificate is for other names than this one. On this machine that is as safe as HTTP.
+			options = append(options, client.WithHTTPClient(&http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}))
+			address = fmt.Sprintf("https://127.0.0.1:%d", l.HTTPS)
+		default:
+			return nil, errors.New("the settings do not say on which port the server is: name it by --server URL")
+		}
 	}
-	cfg, err := s.config()
+	credential, err := s.credential()
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
-	switch l := cfg.Listen; {
-	case l.HTTP > 0:
-		return fmt.Sprintf("http://127.0.0.1:%d", l.HTTP), client, nil
-	case l.HTTP < 0 && l.HTTPS > 0:
-		// The certificate is for other names than this one. On this machine that is as safe as HTTP.
-		transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
-		return fmt.Sprintf("https://127.0.0.1:%d", l.HTTPS), client, nil
-	}
-	return "", nil, errors.New("the settings do not say on which port the server is: name it by --server URL")
+	s.api, err = client.New(address, append(options, credential...)...)
+	return s.api, err
 }
 
 func isLoopback(host string) bool {
@@ -200,23 +183,19 @@ func isLoopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// authenticate adds what the flags say the operator shows.
-func (s *session) authenticate(r *http.Request) error {
+// credential returns what the operator shows to the server.
+func (s *session) credential() ([]client.Option, error) {
 	switch {
 	case s.tokenFile != "":
 		text, err := s.secretFile("--token-file", s.tokenFile)
-		if err != nil {
-			return err
-		}
-		r.Header.Set("Authorization", "Bearer "+string(text))
+		return []client.Option{client.WithToken(string(text))}, err
 	case s.login != "":
 		password, err := s.ownPassword()
-		if err != nil {
-			return err
-		}
-		r.SetBasicAuth(s.login, string(password))
+		return []client.Option{client.WithPassword(s.login, string(password))}, err
+	case s.token != "":
+		return []client.Option{client.WithToken(string(s.token))}, nil
 	}
-	return nil
+	return nil, nil
 }
 
 // ownPassword returns the password of the user that --login names.

@@ -7,10 +7,10 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"log/slog"
 	"maps"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -38,6 +38,7 @@ import (
 	"transponder/internal/sip/line"
 	"transponder/internal/state"
 	"transponder/internal/stream"
+	"transponder/internal/trace"
 	"transponder/internal/transcode/picture"
 	"transponder/internal/transcode/sound"
 	"transponder/internal/transcode/soundfile"
@@ -59,6 +60,7 @@ type App struct {
 	records  *records          // of pushes; nil: they do not outlive the process
 	failover *cluster.Failover // nil: this server is alone
 	orphans  *cluster.Orphans  // nil: this server is alone
+	tracer   *trace.Tracer     // nil: there are no traces
 	gate     *load.Gate        // nil: the settings set no limit
 	guard    *guard.Guard
 	refusals *guard.Refusals
@@ -93,7 +95,9 @@ type App struct {
 	router  *cluster.Router
 	relay   *cluster.Relay
 	events  *cluster.Events
-	past    *cluster.Past // nil: this server is alone
+	past    *cluster.Past   // nil: this server is alone
+	shared  *cluster.Shared // users, keys, destinations and applications; nil: this server is alone
+	mirror  *cluster.Mirror // what others tell backends if this server dies; nil: this server is alone
 
 	apps     *hook.Apps
 	backends *hook.Hooks
@@ -109,6 +113,8 @@ type App struct {
 
 	started time.Time
 	panics  panics.Counter // of HTTP requests
+
+	reloading reloading
 }
 
 // New opens the ports and builds the parts. The caller calls Run once.
@@ -123,6 +129,7 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 // NewOn builds the parts on open ports, which are no longer the caller's. The caller calls Run once.
 func NewOn(ctx context.Context, ports *Ports, cfg config.Config, version string, log *slog.Logger) (_ *App, err error) {
 	a := &App{cfg: cfg, version: version, log: log, started: time.Now(), listeners: maps.Clone(ports.tcp), certificates: ports.certificates}
+	a.reloading.now = cfg
 	a.cfg.REST.NodeID = nodeID(a.cfg.Media)
 	a.cfg.WCS.NodeID = a.cfg.REST.NodeID
 	a.cfg.Backends.NodeID = a.cfg.REST.NodeID
@@ -138,14 +145,23 @@ func NewOn(ctx context.Context, ports *Ports, cfg config.Config, version string,
 	a.sipSockets, ports.sip = ports.sip, nil
 	a.cfg.State.Lock, ports.lock = ports.lock, nil
 	cfg.State = a.cfg.State
+	if a.tracer, err = trace.New(ctx, cfg.Trace, a.cfg.REST.NodeID, version, os.Getenv, log); err != nil {
+		return nil, err
+	}
 	if a.state, err = state.Open(ctx, cfg.State, log); err != nil {
+		return nil, err
+	}
+	a.gate = load.NewGate(cfg.MaxLoad, a.use)
+	a.hub = stream.NewHub(cfg.Stream, a.gate)
+	a.drainer = newDrainer(cfg.Drain, a.hub.Len, a.hub.Refuse, log)
+	if err := a.openCluster(ctx); err != nil {
 		return nil, err
 	}
 	if err := a.openTokens(ctx); err != nil {
 		return nil, err
 	}
 	a.refusals = guard.NewRefusals(log)
-	a.guard = guard.New(a.names(), a.refusals)
+	a.guard = guard.New(a.names(cfg), a.refusals)
 	pages, err := cfg.REST.Origins()
 	if err != nil {
 		return nil, err
@@ -160,25 +176,19 @@ func NewOn(ctx context.Context, ports *Ports, cfg config.Config, version string,
 	if err = a.openApps(ctx); err != nil {
 		return nil, err
 	}
-	a.gate = load.NewGate(cfg.MaxLoad, a.use)
-	a.hub = stream.NewHub(cfg.Stream, a.gate)
-	a.drainer = newDrainer(cfg.Drain, a.hub.Len, a.hub.Refuse, log)
-	if err := a.openCluster(); err != nil {
-		return nil, err
-	}
 	a.audio = sound.New(cfg.Audio, log)
 	a.sounds = soundfile.New(cfg.MediaDir, cfg.Sounds, log)
 	if a.video, err = picture.New(cfg.Video, log); err != nil {
 		return nil, err
 	}
-	a.destinations = destination.New(a.state, a.state.Sealer())
+	a.destinations = destination.New(a.keeper(), a.state.Sealer())
 	if err := a.destinations.Reseal(ctx); err != nil {
 		log.Warn("destinations are sealed with an old key", "err", err)
 	}
 	a.records = a.openRecords(ctx)
 	pushParts := transponder.Parts{
 		Hub: a.hub, Audio: a.audio, Video: a.video, Sounds: sounds{a.sounds}, Stills: picture.NewStills(cfg.MediaDir), Gate: a.gate,
-		Destinations: a.destinations, ParseOptions: rest.ParseOptions, Rights: pushRights{a.auth, a.pushers}, OnEnd: a.pushEnded,
+		Destinations: a.destinations, ParseOptions: rest.ParseOptions, Rights: pushRights{a.auth, a.pushers}, OnEnd: a.pushEnded, Tracer: a.tracer,
 	}
 	a.records.addTo(&pushParts, a)
 	if a.openPast(); a.past != nil {
@@ -224,7 +234,7 @@ func (a *App) newRTMP(plain, secure net.Listener) (*rtmpserver.Server, error) {
 		return nil, nil
 	}
 	parts := rtmpserver.Parts{
-		Hub: a.hub, Asked: &a.asked, Audio: a.audio, Origins: a.pushes, Access: a.auth, Hooks: a.backends, Push: a.push, Gate: a.gate, Relays: a.relays(), Shares: a.cfg.Shares, Refusals: a.refusals,
+		Hub: a.hub, Asked: &a.asked, Audio: a.audio, Origins: a.pushes, Access: a.auth, Hooks: a.backends, Push: a.push, Gate: a.gate, Relays: a.relays(), Tracer: a.tracer, Shares: a.cfg.Shares, Refusals: a.refusals,
 		Plain: plain, Secure: secure,
 	}
 	if secure != nil {
@@ -270,24 +280,6 @@ func firstAddress(cfg udp.Config) string {
 		}
 	}
 	return "127.0.0.1"
-}
-
-// Reload reads the files of the users and of the certificate again, for new connections. What cannot be read stays as it was, and the log
-// says so. Any goroutine may call it.
-func (a *App) Reload() {
-	errs := []error{a.apps.Reload()}
-	if a.certificates != nil {
-		errs = append(errs, a.certificates.Reload())
-		a.guard.SetNames(a.names())
-	}
-	errs = append(errs, a.tokens.Reload(), a.reloadPeople())
-	err := errors.Join(errs...)
-	a.noteServer("reload", err, "")
-	if err != nil {
-		a.log.Error("not everything was read again: what could not be read is as it was", "err", err)
-		return
-	}
-	a.log.Info("applications, users, keys for tokens and certificates read again")
 }
 
 // URLs returns the addresses of the server on this machine.
@@ -341,8 +333,12 @@ func (a *App) Run(ctx context.Context) error {
 	parts := []part{
 		{"state", until(a.state.Close)},
 	}
+	if a.tracer != nil {
+		parts = append(parts, part{"traces", a.tracer.Run}) // stops after all that has spans
+	}
 	if a.cluster != nil { // stops after the pushes and streams, so that they can be given back
-		parts = append(parts, part{"link to NATS", until(func() error { a.cluster.Close(); return nil })}, part{"cluster", a.cluster.Run})
+		parts = append(parts, part{"link to NATS", until(func() error { a.cluster.Close(); return nil })}, part{"cluster", a.cluster.Run}, part{"records of the cluster", a.shared.Run},
+			part{"records for the other servers", a.mirror.Run})
 	}
 	parts = append(parts, []part{
 		{"audit log", a.audit.Run},
@@ -354,6 +350,9 @@ func (a *App) Run(ctx context.Context) error {
 		{"WebRTC receivers", until(a.closeMedia)},
 	}...)
 	parts = append(parts, a.records.parts()...)
+	if a.reloading.levels != nil {
+		parts = append(parts, part{"levels of the log", until(func() error { a.reloading.levels.Close(); return nil })})
+	}
 	if a.certificates != nil {
 		parts = append(parts, part{"certificates", a.certificates.Run})
 	}
@@ -377,16 +376,15 @@ func (a *App) Run(ctx context.Context) error {
 	)
 	if a.hooks != nil {
 		parts = append(parts, part{"push hooks", a.hooks.Run}) // stops after the pushes, so that it reports their ends
-		if a.cluster != nil {
-			parts = append(parts, part{"push hooks of servers that are gone", cluster.NewHeir(cluster.HeirParts{
-				Cluster: a.cluster, Keeper: a.cluster.Keeper(), Events: a.events, Hooks: a.hooks, Log: a.log,
-			}).Run})
-		}
 	}
-	parts = append(parts, part{"push events", (&pushEvents{
-		journal: a.pushes.Journal(), streams: a.hub, backends: a.backends, log: a.log,
-		owners: state.NewBucket[pushOwner](a.state, pushOwners, pushOwnersVersion),
-	}).run})
+	pushEvents := &pushEvents{
+		journal: a.pushes.Journal(), streams: a.hub, backends: a.backends, mirror: a.mirror, log: a.log,
+		owners: state.NewBucket[pushOwner](a.debts(), pushOwners, pushOwnersVersion),
+	}
+	if a.cluster != nil {
+		parts = append(parts, part{"what servers that are gone have left", a.heir(pushEvents).Run})
+	}
+	parts = append(parts, part{"push events", pushEvents.run})
 	parts = append(parts, part{"sound files", a.sounds.Run}, part{"pictures", a.video.Run}, part{"pushes", a.pushes.Run})
 	if a.failover != nil {
 		parts = append(parts, part{"failover", a.failover.Run}, part{"pushes without a server", a.orphans.Run}) // stop before the pushes

@@ -83,8 +83,12 @@ func (a *App) rtmpPort() int {
 // Print tells a person at a terminal the addresses, and what to do next.
 func (u URLs) Print(w io.Writer, version string) error {
 	text := "Transponder " + version + " is ready.\n"
+	docs := ""
+	if u.Page != "" {
+		docs = u.Page + "docs/"
+	}
 	for _, line := range []struct{ name, url string }{
-		{"page", u.Page}, {"REST", u.REST}, {"WebSocket", u.WebSocket}, {"RTMP", u.RTMP},
+		{"page", u.Page}, {"manual", docs}, {"REST", u.REST}, {"WebSocket", u.WebSocket}, {"RTMP", u.RTMP},
 	} {
 		if line.url != "" {
 			text += fmt.Sprintf("  %-10s %s\n", line.name, line.url)

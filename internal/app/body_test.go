@@ -306,14 +306,18 @@ func TestReload(t *testing.T) {
 	}
 	enroll("bob")
 	certify()
-	a.Reload()
+	if _, err := a.Reload(t.Context()); err != nil {
+		t.Error(err)
+	}
 	ann, bob, second := state()
 	if ann != 401 || bob != 404 || second == first {
 		t.Errorf("afterwards ann gets %d and bob %d, with the old certificate %t", ann, bob, second == first)
 	}
 	write(users, []byte("nonsense"))
 	write(certFile, []byte("nonsense"))
-	a.Reload()
+	if _, err := a.Reload(t.Context()); err != nil {
+		t.Error(err)
+	}
 	if ann, bob, third := state(); ann != 401 || bob != 404 || third != second {
 		t.Errorf("after broken files ann gets %d and bob %d, with another certificate %t", ann, bob, third != second)
 	}

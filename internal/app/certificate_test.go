@@ -36,7 +36,9 @@ func TestNamesOfTheCertificateAreReadAgain(t *testing.T) {
 	wantKnown("one.example", true)
 	wantKnown("two.example", false)
 	certify("two.example")
-	a.Reload()
+	if _, err := a.Reload(t.Context()); err != nil {
+		t.Error(err)
+	}
 	wantKnown("one.example", false)
 	wantKnown("two.example", true)
 }

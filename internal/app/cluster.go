@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -11,12 +12,13 @@ import (
 	"transponder/internal/rtc"
 	"transponder/internal/rtmpserver"
 	"transponder/internal/sip"
+	"transponder/internal/state"
 	"transponder/internal/stream"
 	"transponder/internal/transponder"
 )
 
 // openCluster joins the other servers, if the settings name a NATS server. Nothing is sent before Run.
-func (a *App) openCluster() error {
+func (a *App) openCluster(ctx context.Context) error {
 	if a.cfg.Cluster.NATS == "" {
 		return nil
 	}
@@ -24,11 +26,14 @@ func (a *App) openCluster() error {
 	if err != nil {
 		a.log.Warn("the name of this node is not kept", "err", err)
 	}
-	a.cfg.REST.NodeID, a.cfg.WCS.NodeID, a.cfg.Backends.NodeID = id.Node, id.Node, id.Node
+	a.cfg.REST.NodeID, a.cfg.WCS.NodeID, a.cfg.Backends.NodeID, a.cfg.Audit.Node = id.Node, id.Node, id.Node, id.Node
 	a.cluster, err = cluster.New(a.cfg.Cluster, cluster.Parts{Identity: id, Sealer: a.state.Sealer(), Hub: a.hub, Node: a.node}, a.log)
 	if err != nil {
 		return err
 	}
+	a.shared = cluster.NewShared(ctx, cluster.SharedParts{Cluster: a.cluster, Local: a.state, Log: a.log})
+	a.shared.Start(ctx)
+	a.mirror = cluster.NewMirror(a.cluster, a.state, a.log)
 	a.hub.SetNames(a.cluster.Names())
 	a.router = cluster.NewRouter(a.cluster, a.cluster.Sealer(), a.log)
 	for _, k := range []cluster.Kind{
@@ -38,6 +43,14 @@ func (a *App) openCluster() error {
 	}
 	a.relay = cluster.NewRelay(cluster.RelayParts{Router: a.router, Hub: a.hub, Transcode: a.transcode}, a.log)
 	return nil
+}
+
+// keeper keeps what people have made: this server, or all servers together.
+func (a *App) keeper() state.Keeper {
+	if a.shared != nil {
+		return a.shared
+	}
+	return a.state
 }
 
 // node is what this server tells the others about itself.

@@ -18,6 +18,7 @@ import (
 	"transponder/internal/rtc"
 	"transponder/internal/rtmpserver"
 	"transponder/internal/state"
+	"transponder/internal/transcode/mediafile"
 	"transponder/internal/transponder"
 	"transponder/internal/webui"
 )
@@ -172,6 +173,10 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	var events rest.Events = a.pushes.Journal()
 	var orphans rest.Orphans
 	var past func(int) []transponder.Info
+	var runtime rest.Runtime
+	if a.reloading.levels != nil {
+		runtime = a
+	}
 	if a.cluster != nil {
 		nodes, events, orphans, past = a.router, a.events, a.orphans, a.pastOfAll
 	}
@@ -179,8 +184,8 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 		Members: a.members, Nodes: nodes, HasHere: a.hasHere, Orphans: orphans, Past: past,
 		Apps:   a.apps,
 		Pushes: cluster.NewPushes(a.pushes), Checker: a.pushes, Streams: a.hub, Events: events, Connections: sessions{a.sdk}, Players: sessions{a.sdk},
-		Access: a.auth, Report: a.report, People: a.people, Audit: a.audit, Guard: a.guard, Refusals: a.refusals, Shares: a.cfg.Shares, Calls: calls, Tokens: a.tokens, Node: a.drainer,
-		Destinations: a.destinations, DescribeTarget: a.cfg.Push.DescribeTarget,
+		Access: a.auth, Report: a.report, People: a.people, Audit: a.audit, Guard: a.guard, Refusals: a.refusals, Shares: a.cfg.Shares, Calls: calls, Tokens: a.tokens, Node: a.drainer, Runtime: runtime, Media: mediafile.New(a.cfg.MediaDir),
+		Destinations: a.destinations, DescribeTarget: a.cfg.Push.DescribeTarget, Thumbnail: a.video.Thumbnail, Receptions: a.ingest.Receptions,
 	}, a.log)
 	if err != nil {
 		return nil, nil, err
@@ -200,13 +205,14 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	traced := a.tracer.Incoming(api)
 	mux := http.NewServeMux()
-	mux.Handle("/whip/", a.sessionsAnywhere(a.whip))
+	mux.Handle("/whip/", a.tracer.Incoming(a.sessionsAnywhere(a.whip)))
 	mux.Handle("/whep/", a.sessionsAnywhere(a.whip))
 	if a.router != nil {
 		a.router.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if rest.Serves(r.URL.Path) {
-				api.ServeHTTP(w, r)
+				traced.ServeHTTP(w, r)
 				return
 			}
 			a.whip.ServeHTTP(w, r)
@@ -215,6 +221,7 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	mux.Handle("/ws", a.sdk) // for proxies that forward only one port
 	mux.Handle("/ws/", a.sdk)
 	mux.Handle("/metrics", api.Protect("metrics", false, figures))
+	mux.Handle("/debug/pprof/", api.ProtectAdmin("pprof", newProfiler()))
 	mux.Handle("/config.json", a.onlyByName("pages", ui))
 	mux.Handle("/health/live", metrics.Live())
 	mux.Handle("/health/ready", metrics.Ready(a.ready, a.notes))
@@ -227,7 +234,7 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if rest.Serves(r.URL.Path) { // the mux would redirect paths with a double slash, and clients turn a redirected POST into a GET
-			api.ServeHTTP(w, r)
+			traced.ServeHTTP(w, r)
 			return
 		}
 		mux.ServeHTTP(w, r)
@@ -259,7 +266,8 @@ func (a *App) figures() metrics.Parts {
 		Resumes:     a.pushes.ResumeStats,
 		PushFigures: a.pushes.Figures,
 		Limits: func() map[string]int {
-			return map[string]int{"publishers": a.cfg.Stream.MaxStreams, "players": a.cfg.Egress.MaxPlayers, "pushes": a.cfg.Push.MaxPushes}
+			cfg := a.current()
+			return map[string]int{"publishers": cfg.Stream.MaxStreams, "players": cfg.Egress.MaxPlayers, "pushes": cfg.Push.MaxPushes}
 		},
 		Publishers:  a.ingest.Publishers,
 		Datagrams:   a.datagrams,
@@ -274,6 +282,7 @@ func (a *App) figures() metrics.Parts {
 		SourceSound: a.audio.SourceStats,
 		SoundFiles:  a.sounds.Stats,
 		Pictures:    a.video.Totals,
+		Thumbnails:  a.video.Thumbnails,
 		Load:        a.gate.Stats,
 		Stuck:       a.pion.Stuck,
 		Refusals:    a.refusals.Counts,
@@ -285,6 +294,7 @@ func (a *App) figures() metrics.Parts {
 		OverLimit:   a.quotas.Refused,
 		Audit:       a.audit.Stats,
 		People:      a.people.Stats,
+		Traces:      a.tracer.Stats,
 	}
 	if a.hooks != nil {
 		p.Hooks = a.hooks.Stats
@@ -293,7 +303,8 @@ func (a *App) figures() metrics.Parts {
 		p.Certificates = a.certificates.Stats
 	}
 	if a.cluster != nil {
-		p.Cluster, p.Router, p.Relays, p.Events, p.Past = a.cluster.Stats, a.router.Stats, a.relay.Stats, a.events.Stats, a.past.Stats
+		p.Cluster, p.Router, p.Relays, p.Events, p.Past, p.Shared = a.cluster.Stats, a.router.Stats, a.relay.Stats, a.events.Stats, a.past.Stats, a.shared.Stats
+		p.EndsWaiting = a.mirror.Behind
 	}
 	if a.records != nil {
 		p.Claims = a.records.claims.Stats

@@ -11,6 +11,7 @@ import (
 
 	"transponder/internal/config"
 	"transponder/internal/handover"
+	"transponder/internal/logs"
 	"transponder/internal/state"
 )
 
@@ -21,6 +22,9 @@ const lastReady = 10 * time.Second
 type Process struct {
 	Version string
 	Getenv  func(string) string
+
+	Load   func() (config.Config, error) // reads the settings again; nil: a reload reads files only
+	Levels *logs.Levels                  // of the log; nil: they do not change
 
 	Hurry   <-chan os.Signal // signals to stop, after the one that has ended ctx; nil: they never come
 	Upgrade <-chan os.Signal // signals to start a process that takes over
@@ -63,6 +67,10 @@ func Serve(ctx context.Context, cfg config.Config, p Process, log *slog.Logger) 
 	a, err := NewOn(ctx, ports, cfg, p.Version, log)
 	if err != nil {
 		return err
+	}
+	a.reloading.load, a.reloading.levels = p.Load, p.Levels
+	if p.Levels != nil {
+		p.Levels.OnBack(func(pkg string) { log.Info("a level of the log has gone back by itself", "package", pkg) })
 	}
 	sockets, err := a.keep()
 	if err != nil {

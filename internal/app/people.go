@@ -23,7 +23,7 @@ func (a *App) openPeople(ctx context.Context) (err error) {
 	}
 	a.pushers.AddCheck(a.mayStillPush)
 	a.people, err = people.New(ctx, a.cfg.People, people.Parts{
-		Keeper: a.state, Dir: dir, Terminal: a.cfg.Terminal, Shares: a.cfg.Shares, Leases: a.leases, Record: a.audit.Note, Lost: a.lostRights,
+		Keeper: a.keeper(), Dir: dir, Terminal: a.cfg.Terminal, Shares: a.cfg.Shares, Leases: a.leases, Record: a.audit.Note, Lost: a.lostRights,
 	}, a.log)
 	return err
 }
@@ -42,11 +42,15 @@ func (a *App) reloadPeople() error { return errors.Join(a.people.Reload(), a.aud
 
 // lostRights takes back what a user has begun and given to programs: his pushes that he may not start any more, the tokens that he has made, and
 // those of his keys that may do more than he may now.
-func (a *App) lostRights(ctx context.Context, name string, removed bool) {
+func (a *App) lostRights(ctx context.Context, l people.Loss) {
+	name := l.Name
 	a.pushers.End(func(p *access.Principal) bool { return p.Subject == name && a.mayStillPush(p) != nil }, access.ErrRevoked)
+	if l.Elsewhere {
+		return // the news of his tokens and keys come by themselves
+	}
 	owner := "user:" + name
 	var errs []error
-	if u, err := a.people.User(name); removed || err != nil {
+	if u, err := a.people.User(name); l.Removed || err != nil {
 		errs = append(errs, a.tokens.RemoveKeysOf(ctx, owner))
 	} else {
 		now := &access.Principal{Kind: access.User, Subject: name, Grants: u.Role.Grants(u.Streams)}

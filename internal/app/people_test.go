@@ -217,7 +217,9 @@ func TestPeople(t *testing.T) {
 	if err := people.LeaveReset(filepath.Join(dir, "state"), "admin", "a-third-password"); err != nil {
 		t.Fatal(err)
 	}
-	b.Reload()
+	if _, err := b.Reload(t.Context()); err != nil {
+		t.Error(err)
+	}
 	testkit.Eventually(t, patience, func() string {
 		if _, err := os.Stat(filepath.Join(dir, "state", "reset-admin")); !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Sprintf("the new password is not taken up: %v", err)

@@ -27,7 +27,7 @@ func (d duplexes) Offer(ctx context.Context, terms rtc.Terms, info stream.Info) 
 func (a *App) isHere(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	if err != nil {
-		return slices.ContainsFunc(a.names(), func(name string) bool { return strings.EqualFold(name, host) })
+		return slices.ContainsFunc(a.names(a.current()), func(name string) bool { return strings.EqualFold(name, host) })
 	}
 	own, err := net.InterfaceAddrs()
 	return slices.Contains(a.cfg.Media.Addresses, addr) || err == nil && slices.ContainsFunc(own, func(o net.Addr) bool {

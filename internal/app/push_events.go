@@ -3,9 +3,11 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"time"
 
+	"transponder/internal/cluster"
 	"transponder/internal/hook"
 	"transponder/internal/state"
 	"transponder/internal/stream"
@@ -18,6 +20,7 @@ type pushEvents struct {
 	streams  *stream.Hub
 	backends *hook.Hooks
 	owners   *state.Bucket[pushOwner]
+	mirror   *cluster.Mirror // the keeper of owners, which other servers read; nil: this server is alone
 	log      *slog.Logger
 
 	known map[string]*hook.Session // by push; owned by run
@@ -28,6 +31,7 @@ type pushEvents struct {
 type pushOwner struct {
 	App     string `json:"app"`
 	Session string `json:"session"`
+	Told    bool   `json:"told,omitempty"` // another server has told the end
 }
 
 const (
@@ -72,7 +76,12 @@ func (p *pushEvents) load(ctx context.Context) {
 	if err != nil {
 		p.log.Error("whose backends are told of some pushes cannot be read", "err", err)
 	}
+	told := p.toldByOthers(ctx)
 	for _, item := range items {
+		if told[item.Key] {
+			p.forget(ctx, item.Key)
+			continue
+		}
 		session, _ := p.backends.Open(hook.Client{AppKey: item.Value.App, SessionID: item.Value.Session, Door: "push"})
 		if !session.Sends(hook.PushStatusEvent) || time.Since(item.Changed) > pushOwnerFor {
 			p.forget(ctx, item.Key)
@@ -90,13 +99,14 @@ func (p *pushEvents) tell(ctx context.Context, e transponder.Event) {
 	if !ok {
 		src, found := p.streams.Source(e.SourceName)
 		if !found {
+			p.tellEndOf(ctx, e)
 			return
 		}
 		info := src.Info()
 		session, _ = p.backends.Open(hook.Client{AppKey: info.AppKey, SessionID: info.SessionID, Door: "push"})
 		p.known[e.ID] = session
 		if session.Sends(hook.PushStatusEvent) && !isEnd(e) {
-			p.keep(ctx, e.ID, pushOwner{info.AppKey, info.SessionID})
+			p.keep(ctx, e.ID, pushOwner{App: info.AppKey, Session: info.SessionID})
 		}
 	}
 	if isEnd(e) {
@@ -109,6 +119,11 @@ func (p *pushEvents) tell(ctx context.Context, e transponder.Event) {
 	if isEnd(e) {
 		done = func(ctx context.Context) { p.forget(ctx, e.ID) }
 	}
+	report(session, e, done)
+}
+
+// report tells a backend one event.
+func report(session *hook.Session, e transponder.Event, done func(context.Context)) {
 	text, err := json.Marshal(e.ForStrangers())
 	var body hook.Object
 	if err != nil || json.Unmarshal(text, &body) != nil {
@@ -117,6 +132,96 @@ func (p *pushEvents) tell(ctx context.Context, e transponder.Event) {
 	body["mediaSessionId"] = body["id"]
 	body["status"] = body["to"]
 	session.Report(hook.PushStatusEvent, body, done)
+}
+
+// tellEndOf tells the end of a push that this server did not run: its server is gone, and nobody came back for it.
+func (p *pushEvents) tellEndOf(ctx context.Context, e transponder.Event) {
+	if p.mirror == nil || !isEnd(e) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, pushOwnerTimeout)
+	defer cancel()
+	node, r, err := p.mirror.Anywhere(ctx, pushOwners, e.ID)
+	switch {
+	case errors.Is(err, state.ErrNotFound):
+		return
+	case err != nil:
+		p.log.Warn("a push has ended whose server is gone, and the backend of its application cannot be told: NATS does not say which it is", "push", e.ID, "err", err)
+		return
+	}
+	p.tellLeft(node, r, e)
+}
+
+// tellLeft tells the end of a push that another server has run. r is what that server has left.
+func (p *pushEvents) tellLeft(node string, r state.Record, e transponder.Event) {
+	var owner pushOwner
+	if json.Unmarshal(r.Value, &owner) != nil || owner.Told {
+		return
+	}
+	session, _ := p.backends.Open(hook.Client{AppKey: owner.App, SessionID: owner.Session, Door: "push"})
+	told := func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pushOwnerTimeout)
+		defer cancel()
+		owner.Told = true
+		text, err := json.Marshal(owner)
+		if err == nil {
+			err = p.mirror.Replace(ctx, node, pushOwners, e.ID, text)
+		}
+		if err != nil {
+			p.log.Debug("the cluster does not know that the end of a push was told", "push", e.ID, "err", err)
+		}
+	}
+	report(session, e, told)
+	p.log.Info("a backend is told of the end of a push of another server", "other", node, "push", e.ID)
+}
+
+// toldByOthers returns the pushes of this server whose ends other servers have told.
+func (p *pushEvents) toldByOthers(ctx context.Context) map[string]bool {
+	told := map[string]bool{}
+	if p.mirror == nil {
+		return told
+	}
+	ctx, cancel := context.WithTimeout(ctx, pushOwnerTimeout)
+	defer cancel()
+	left, err := p.mirror.Of(ctx, p.backends.Node(), pushOwners)
+	if err != nil {
+		p.log.Debug("it is not known what other servers have told backends in place of this one", "err", err)
+	}
+	for _, r := range left {
+		var owner pushOwner
+		if json.Unmarshal(r.Value, &owner) == nil && owner.Told {
+			told[r.Key] = true
+		}
+	}
+	return told
+}
+
+// estates tells backends what a server that is gone has left untold. It is a cluster.Ends.
+type estates struct {
+	backends *hook.Hooks
+	pushes   *pushEvents
+	events   *cluster.Events
+}
+
+func (e estates) Buckets() []string { return []string{hook.OwedBucket, pushOwners} }
+
+// Tell begins to tell the ends of sessions and streams, and of the pushes of which that server has written the end. Pushes that go on, or wait for their
+// publisher, end later.
+func (e estates) Tell(ctx context.Context, node string) (done bool, err error) {
+	if done, err = e.backends.TellEnds(ctx, node); err != nil || !done {
+		return false, err
+	}
+	left, err := e.pushes.mirror.Of(ctx, node, pushOwners)
+	if err != nil || len(left) == 0 {
+		return err == nil, err
+	}
+	ended := e.events.EndsOf(node)
+	for _, r := range left {
+		if event, ok := ended[r.Key]; ok {
+			e.pushes.tellLeft(node, r, event)
+		}
+	}
+	return true, nil
 }
 
 func (p *pushEvents) keep(ctx context.Context, id string, owner pushOwner) {

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"transponder/internal/access"
+	"transponder/internal/config"
 	"transponder/internal/load"
 	"transponder/internal/media"
 	"transponder/internal/rtc"
@@ -24,8 +25,8 @@ import (
 )
 
 // names returns the names of this server: those in the settings, the name of the machine, and those in the certificate.
-func (a *App) names() []string {
-	names := slices.Clone(a.cfg.Listen.Names)
+func (a *App) names(cfg config.Config) []string {
+	names := slices.Clone(cfg.Listen.Names)
 	if name, err := os.Hostname(); err == nil {
 		names = append(names, name)
 	}
@@ -61,6 +62,7 @@ func (a *App) whipParts() whip.Parts {
 		Hooks:   a.backends,
 		Guard:   a.guard,
 		Push:    a.push,
+		Tracer:  a.tracer,
 
 		Elsewhere: a.better,
 	}
@@ -84,6 +86,7 @@ func (a *App) sdkParts() wcs.Parts {
 		Streams:  a.playable(),
 		Asked:    &a.asked,
 		Pusher:   a.pushes,
+		Tracer:   a.tracer,
 
 		Elsewhere: a.betterSocket,
 
@@ -126,6 +129,7 @@ func (a *App) sipParts() sip.Parts {
 		Certificate: a.currentCertificate(),
 		Sockets:     a.sipSockets,
 		Hold:        a.auth.Hold,
+		Tracer:      a.tracer,
 	}
 }
 

@@ -167,7 +167,7 @@ func (a *authority) keep(ctx context.Context, name string) {
 			return
 		} else if err != nil {
 			a.failed.Add(1)
-			a.log.Error("no certificate from the authority", "host", name, "err", err, "authority", a.wire.said(), "check", a.check(ctx, name),
+			a.log.Error("no certificate from the authority", "host", name, "err", err, "authority", a.wire.said(name), "check", a.check(ctx, name),
 				"next", pause)
 			wait = pause
 			pause = min(2*pause, lastPause)
@@ -270,7 +270,7 @@ type transport struct {
 	mu     sync.Mutex
 	closed bool                           // guarded by mu
 	cancel map[*context.CancelFunc]func() // guarded by mu; of the requests under way
-	detail string                         // guarded by mu; what the authority said last about a failed challenge
+	detail map[string]string              // guarded by mu; what the authority said last about a failed challenge of a name; of "": about anything else
 }
 
 // maxAnswer is how much of an answer of the authority is read. A chain of certificates has some kilobytes.
@@ -312,40 +312,54 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// note keeps the reason of a failed challenge (RFC 8555, 7.1.4 and 8).
+// badNonce is the refusal after which the library asks again (RFC 8555, 6.5): it is no reason for anything.
+const badNonce = "urn:ietf:params:acme:error:badNonce"
+
+// note keeps the reason of a failed challenge, or of a refusal (RFC 8555, 6.7, 7.1.4 and 8).
 func (t *transport) note(body []byte) {
 	type problem struct {
+		Type   string `json:"type"`
 		Detail string `json:"detail"`
 	}
 	var answer struct {
 		problem
+		Identifier struct {
+			Value string `json:"value"`
+		} `json:"identifier"`
 		Challenges []struct {
 			Error problem `json:"error"`
 		} `json:"challenges"`
 	}
-	if json.Unmarshal(body, &answer) != nil {
+	if json.Unmarshal(body, &answer) != nil || answer.Type == badNonce {
 		return
 	}
-	detail := answer.Detail
+	name, detail := "", answer.Detail
 	for _, c := range answer.Challenges {
 		if c.Error.Detail != "" {
-			detail = c.Error.Detail
+			name, detail = answer.Identifier.Value, c.Error.Detail
 		}
 	}
-	if detail != "" {
-		const most = 300
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		t.detail = detail[:min(len(detail), most)]
+	if detail == "" {
+		return
 	}
-}
-
-// said returns the last reason, and forgets it.
-func (t *transport) said() string {
+	const most = 300
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	detail := t.detail
-	t.detail = ""
+	if t.detail == nil {
+		t.detail = map[string]string{}
+	}
+	t.detail[name] = strings.ToValidUTF8(detail[:min(len(detail), most)], "")
+}
+
+// said returns the last reason of a name, else the last that was not about a name, and forgets it.
+func (t *transport) said(name string) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, ok := t.detail[name]; !ok {
+		name = ""
+	}
+	detail := t.detail[name]
+	delete(t.detail, name)
 	return detail
 }
 

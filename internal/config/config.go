@@ -40,6 +40,7 @@ import (
 	"transponder/internal/sip/line"
 	"transponder/internal/state"
 	"transponder/internal/stream"
+	"transponder/internal/trace"
 	"transponder/internal/transcode/libav"
 	"transponder/internal/transcode/picture"
 	"transponder/internal/transcode/sound"
@@ -94,6 +95,10 @@ type Config struct {
 
 	// Drain is how long streams may go on after a signal to stop, or when another process takes over.
 	Drain time.Duration
+
+	Trace trace.Config
+
+	ICEServers rtc.ICEServers // that clients are told; Load gives them to WHIP and WCS, too
 
 	Terminal bool // a person reads what the server prints; main sets it
 
@@ -176,6 +181,7 @@ func (c *Config) derive() error {
 	c.Certificate.ACME.Dir = filepath.Join(c.State.Dir, "acme")
 	c.Egress.ConnectTimeout = c.Ingest.ConnectTimeout // players connect as publishers do
 	c.Lean.Orientation = c.Pion.Orientation
+	c.WHIP.ICEServers, c.WCS.ICEServers = c.ICEServers, c.ICEServers
 	c.Pion.Expiry = c.Lean.Expiry // both receivers ask the same of publishers
 	c.Sounds.RateBPS, c.Sounds.FastAAC = c.Audio.RateBPS, c.Audio.FastAAC
 
@@ -280,6 +286,8 @@ func (c Config) Validate() error {
 		{"SIP", errors.Join(c.SIP.Validate(), c.validateServerAccount())},
 		{"shares", c.Shares.Validate()},
 		{"cluster", c.Cluster.Validate()},
+		{"traces", c.Trace.Validate()},
+		{"ICE servers", c.ICEServers.Validate()},
 		{"load", load.PercentRange.Check("max_load_percent:", c.MaxLoad)},
 	} {
 		if part.err != nil {
@@ -398,6 +406,7 @@ func (c *Config) addressSettings() []setting {
 		list("http_allowed_hosts", &c.Listen.Names),
 		text("log_level", &c.Log.Level),
 		boolean("log_json", &c.Log.JSON),
+		text("otel_endpoint", &c.Trace.Endpoint),
 	}
 }
 
@@ -429,7 +438,13 @@ func (c *Config) webRTCSettings() []setting {
 
 // iceSettings are the settings of clients that lose their network.
 func (c *Config) iceSettings() []setting {
-	return []setting{milliseconds("webrtc_silence_timeout_ms", &c.Lean.Expiry, rtc.ExpiryRange)}
+	return []setting{
+		milliseconds("webrtc_silence_timeout_ms", &c.Lean.Expiry, rtc.ExpiryRange),
+		list("ice_servers", &c.ICEServers.URLs),
+		text("turn_secret", (*string)(&c.ICEServers.Secret)),
+		text("turn_user", &c.ICEServers.User),
+		text("turn_password", (*string)(&c.ICEServers.Password)),
+	}
 }
 
 // signallingSettings are the settings of the signalling of the Web SDK.

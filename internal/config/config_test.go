@@ -228,13 +228,15 @@ func FuzzProperties(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, i uint, value string) {
+		i %= uint(len(settings))
 		changed := Default()
-		if s := changed.settings()[i%uint(len(settings))]; !utf8.ValidString(value) || s.set(strings.TrimSpace(value)) != nil {
+		if s := changed.settings()[i]; !utf8.ValidString(value) || s.set(strings.TrimSpace(value)) != nil {
 			t.Skip()
 		}
+		lines := changed.Properties()
 		again := Default()
 		l := loader{settings: again.settings()}
-		l.read("file", []byte(strings.Join(changed.Properties(), "\n")))
+		l.read("file", []byte(strings.Join(lines[max(i, 1)-1:min(i+2, uint(len(lines)))], "\n"))) // with its neighbours, which it must not swallow
 		if err := errors.Join(l.faults...); err != nil || len(l.warnings) > 0 || !reflect.DeepEqual(again, changed) {
 			t.Errorf("%q: %v %q\n%q\n%q", value, err, l.warnings, again.Properties(), changed.Properties())
 		}

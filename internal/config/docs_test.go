@@ -39,7 +39,7 @@ func TestDocuments(t *testing.T) {
 			}
 		}
 		for _, name := range env.FindAllString(text, -1) {
-			if name != envPrefix && !slices.Contains(names, name) {
+			if name != envPrefix && !slices.Contains(names, name) && !slices.Contains(ofCommands, name) {
 				t.Errorf("%s: %s is no setting", file, name)
 			}
 		}

@@ -21,6 +21,9 @@ type Sources struct {
 // envPrefix is the beginning of every environment variable that is a setting: TRANSPONDER_HTTP_PORT is http.port.
 const envPrefix = "TRANSPONDER_"
 
+// ofCommands are the variables that the commands of the operator read. They are no settings of a server.
+var ofCommands = []string{envPrefix + "URL", envPrefix + "TOKEN", envPrefix + "TOKEN_FILE"}
+
 // packaged is the settings file that is read if none is named. The build of a package sets it: -ldflags "-X transponder/internal/config.packaged=FILE".
 var packaged = ""
 
@@ -100,7 +103,7 @@ func (l *loader) environ(environ []string) {
 	}
 	for _, pair := range slices.Sorted(slices.Values(environ)) {
 		name, value, _ := strings.Cut(pair, "=")
-		if !strings.HasPrefix(name, envPrefix) {
+		if !strings.HasPrefix(name, envPrefix) || slices.Contains(ofCommands, name) {
 			continue
 		}
 		key, known := names[name]

@@ -25,6 +25,11 @@ var (
 	clusterLag        = desc("cluster_events_lag_seconds", "The age of the oldest of these.")
 	clusterPast       = desc("cluster_history_waiting", "Pushes of this server that are over and that NATS has not taken yet.")
 	clusterPastLost   = desc("cluster_history_lost_total", "Pushes of this server that are over and that other servers never get.")
+	clusterShared     = desc("cluster_shared_records", "Users, logins, keys, revoked tokens, destinations and applications of the cluster that this server knows.")
+	clusterStale      = desc("cluster_shared_stale", "1 if what other servers change of these does not come in.")
+	clusterRefused    = desc("cluster_shared_refused_total", "Changes of these that were refused because NATS was not there.")
+	clusterRereads    = desc("cluster_shared_rereads_total", "How often all of these were read anew.")
+	clusterEnds       = desc("cluster_ends_waiting", "Sessions, streams and pushes of this server whose ends another server could not tell backends yet, if this one died.")
 	clusterClaims     = desc("cluster_claims_total", "Claims on pushes, by result.", "result")
 	clusterEpochs     = desc("cluster_epoch_conflicts_total", "Pushes that this server gave up because another one had claimed them later.")
 	clusterRebuilds   = desc("cluster_watch_rebuilds_total", "How often the watch of the other servers was built anew.")
@@ -85,6 +90,17 @@ func (s sink) events(st cluster.EventsStats) {
 	s.counter(clusterReceived, st.Received)
 	s.gauge(clusterWaiting, float64(st.Waiting))
 	s.gauge(clusterLag, st.Lag.Seconds())
+}
+
+func (s sink) shared(st cluster.SharedStats) {
+	stale := 0.0
+	if st.Stale {
+		stale = 1
+	}
+	s.gauge(clusterShared, float64(st.Records))
+	s.gauge(clusterStale, stale)
+	s.counter(clusterRefused, st.Refused)
+	s.counter(clusterRereads, st.Rereads)
 }
 
 func (s sink) past(st cluster.PastStats) {

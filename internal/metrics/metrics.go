@@ -26,6 +26,7 @@ import (
 	"transponder/internal/sip"
 	"transponder/internal/state"
 	"transponder/internal/stream"
+	"transponder/internal/trace"
 	"transponder/internal/transcode/picture"
 	"transponder/internal/transcode/sound"
 	"transponder/internal/transcode/soundfile"
@@ -59,6 +60,7 @@ type Parts struct {
 	SourceSound func(*stream.Source) (sound.Stats, bool) // false: nothing is made of the source's sound
 	SoundFiles  func() soundfile.Stats
 	Pictures    func() (renditions int, sum picture.Stats)
+	Thumbnails  func() picture.ThumbnailStats // nil: there are none
 	Load        func() load.Stats
 	Refusals    func() map[guard.Refused]int64
 
@@ -74,12 +76,15 @@ type Parts struct {
 	Relays       func() cluster.RelayStats
 	Events       func() cluster.EventsStats
 	Past         func() cluster.PastStats
+	Shared       func() cluster.SharedStats
+	EndsWaiting  func() int
 	Claims       func() cluster.ClaimStats
 	Tokens       func() token.Stats
 	Leases       func() int
 	OverLimit    func() map[string]int64 // clients refused for the limits of their token, key or application
 	Audit        func() audit.Stats
 	People       func() people.Stats
+	Traces       func() trace.Stats
 }
 
 // New makes the handler for /metrics. It shows the figures of the parts, of the process and of the Go runtime.
@@ -172,6 +177,7 @@ var (
 	pictures        = desc("pictures_transcoded_total", "Pictures encoded.")
 	picturesDropped = desc("pictures_dropped_total", "Pictures that were not encoded because the machine was too slow.")
 	picturesDamaged = desc("pictures_damaged_total", "Pictures that could not be decoded.")
+	thumbnails      = desc("snapshots_total", "Pictures of streams that were asked for by REST, by outcome: made, shared with somebody else who asked in the same second, failed or refused.", "outcome")
 	transcoderLost  = desc("transcoder_restarts_total", "Processes for transcoding that were started in place of lost ones.")
 	transcoderCores = desc("transcoder_cores", "Processor cores that transcoding of pictures uses.")
 
@@ -338,6 +344,9 @@ func (c collector) doors(s sink) {
 	if c.parts.People != nil {
 		s.people(c.parts.People())
 	}
+	if c.parts.Traces != nil {
+		s.traces(c.parts.Traces())
+	}
 	if c.parts.Tokens != nil {
 		s.tokens(c.parts.Tokens())
 	}
@@ -380,6 +389,8 @@ func (c collector) server(s sink) {
 		s.relays(c.parts.Relays())
 		s.events(c.parts.Events())
 		s.past(c.parts.Past())
+		s.shared(c.parts.Shared())
+		s.gauge(clusterEnds, float64(c.parts.EndsWaiting()))
 	}
 	if c.parts.Claims != nil {
 		s.claims(c.parts.Claims())
@@ -415,6 +426,10 @@ func (s sink) seconds(d *prometheus.Desc, value float64, labels ...string) {
 
 // histogram shows durations. counts has how many lie within each bound and above the bound before, and may have those above all bounds.
 func (s sink) histogram(d *prometheus.Desc, bounds []time.Duration, counts []int64, sum time.Duration) {
+	s.out <- histogram(d, bounds, counts, sum)
+}
+
+func histogram(d *prometheus.Desc, bounds []time.Duration, counts []int64, sum time.Duration) prometheus.Metric {
 	within := make(map[float64]uint64, len(bounds))
 	var count uint64
 	for i, n := range counts {
@@ -423,7 +438,7 @@ func (s sink) histogram(d *prometheus.Desc, bounds []time.Duration, counts []int
 			within[bounds[i].Seconds()] = count
 		}
 	}
-	s.out <- prometheus.MustNewConstHistogram(d, count, sum.Seconds(), within)
+	return prometheus.MustNewConstHistogram(d, count, sum.Seconds(), within)
 }
 
 // sampleRate is that of the samples that package sound counts.
@@ -463,6 +478,13 @@ func (s sink) transcoding(p Parts) {
 		s.counter(picturesDamaged, st.Damaged)
 		s.counter(transcoderLost, st.Restarts)
 		s.gauge(transcoderCores, st.CPU)
+	}
+	if p.Thumbnails != nil {
+		st := p.Thumbnails()
+		s.counter(thumbnails, st.Made, "made")
+		s.counter(thumbnails, st.Shared, "shared")
+		s.counter(thumbnails, st.Failed, "failed")
+		s.counter(thumbnails, st.Refused, "refused")
 	}
 }
 
@@ -559,8 +581,8 @@ func (s sink) pushFigures(f transponder.Figures) {
 	for end, n := range f.Ends {
 		s.counter(pushesEnded, n, lower(end.State), string(end.Reason))
 	}
-	s.histogram(pushesLiveAfter, transponder.DurationBounds[:], f.LiveAfter.Counts[:], f.LiveAfter.Sum)
-	s.histogram(pushesDelay, transponder.DurationBounds[:], f.Delay.Counts[:], f.Delay.Sum)
+	s.durations(pushesLiveAfter, f.LiveAfter)
+	s.durations(pushesDelay, f.Delay)
 }
 
 // known shows a time, unless it is not known yet.

@@ -26,6 +26,7 @@ import (
 	"transponder/internal/sip/dialog"
 	"transponder/internal/state"
 	"transponder/internal/stream"
+	"transponder/internal/trace"
 	"transponder/internal/transcode/picture"
 	"transponder/internal/transcode/sound"
 	"transponder/internal/transcode/soundfile"
@@ -90,8 +91,8 @@ func everything(t *testing.T) Parts {
 		PushFigures: func() transponder.Figures {
 			return transponder.Figures{
 				Ends:      map[transponder.End]int64{{State: transponder.Failed, Reason: transponder.ReasonAuth}: 246},
-				LiveAfter: transponder.Durations{Counts: [11]int64{4: 1, 5: 2, 10: 1}, Sum: 9 * time.Second},
-				Delay:     transponder.Durations{Counts: [11]int64{4: 5, 5: 1, 10: 1}, Sum: 10 * time.Second},
+				LiveAfter: transponder.Durations{Counts: [11]int64{4: 1, 5: 2, 10: 1}, Fine: [176]int64{79: 1, 85: 2, 150: 1}, Sum: 9 * time.Second},
+				Delay:     transponder.Durations{Counts: [11]int64{0: 2, 4: 3, 5: 1, 10: 1}, Zero: 2, Fine: [176]int64{76: 1, 77: 2, 80: 1, 150: 1}, Sum: 10 * time.Second},
 			}
 		},
 		Refusals: func() map[guard.Refused]int64 { return map[guard.Refused]int64{{Door: "http", Why: "share"}: 259} },
@@ -132,6 +133,10 @@ func everything(t *testing.T) Parts {
 			return cluster.EventsStats{Written: 241, Failures: 242, Lost: 243, Received: 244, Waiting: 245, Lag: 8 * time.Second}
 		},
 		Past: func() cluster.PastStats { return cluster.PastStats{Waiting: 246, Lost: 247} },
+		Shared: func() cluster.SharedStats {
+			return cluster.SharedStats{Records: 248, Stale: true, Refused: 249, Rereads: 251}
+		},
+		EndsWaiting: func() int { return 252 },
 		Claims: func() cluster.ClaimStats {
 			return cluster.ClaimStats{Created: 251, Taken: 252, Refused: 253, Isolated: 254, Failed: 255, EpochConflicts: 256}
 		},
@@ -143,6 +148,7 @@ func everything(t *testing.T) Parts {
 		Tokens: func() token.Stats {
 			return token.Stats{Accepted: 44, Refused: map[string]int64{"expired": 45}, Keys: 46, Revocations: 47, Signers: 48, Stale: true}
 		},
+		Traces:    func() trace.Stats { return trace.Stats{Sent: 260, Dropped: 261, Failed: 262, Queued: 263} },
 		Leases:    func() int { return 49 },
 		OverLimit: func() map[string]int64 { return map[string]int64{"players": 50} },
 		Audit:     func() audit.Stats { return audit.Stats{Written: 151, Dropped: 152, Failed: 153} },
@@ -202,6 +208,9 @@ func everything(t *testing.T) Parts {
 		SoundFiles: func() soundfile.Stats {
 			return soundfile.Stats{Players: 1, Files: 3, Encoded: 71, Bytes: 500, Errors: 2, Starved: 7}
 		},
+		Thumbnails: func() picture.ThumbnailStats {
+			return picture.ThumbnailStats{Made: 5, Shared: 6, Failed: 7, Refused: 8}
+		},
 		Pictures: func() (int, picture.Stats) {
 			return 1, picture.Stats{Frames: 50, Dropped: 4, Damaged: 3, Restarts: 2, CPU: 0.25}
 		},
@@ -229,6 +238,7 @@ func TestMetrics(t *testing.T) {
 		`transponder_cluster_claims_total{result="taken"} 252`,
 		`transponder_cluster_clock_skew_seconds -9`,
 		`transponder_cluster_drain_remaining_seconds 12`,
+		`transponder_cluster_ends_waiting 252`,
 		`transponder_cluster_epoch_conflicts_total 256`,
 		`transponder_cluster_event_failures_total 242`,
 		`transponder_cluster_events_lag_seconds 8`,
@@ -272,6 +282,10 @@ func TestMetrics(t *testing.T) {
 		`transponder_cluster_requests_answered_total{result="busy"} 4`,
 		`transponder_cluster_requests_total{result="answered",verb="has"} 210`,
 		`transponder_cluster_requests_total{result="timeout",verb="http"} 2`,
+		`transponder_cluster_shared_records 248`,
+		`transponder_cluster_shared_refused_total 249`,
+		`transponder_cluster_shared_rereads_total 251`,
+		`transponder_cluster_shared_stale 1`,
 		`transponder_cluster_watch_rebuilds_total 208`,
 		`transponder_draining 1`,
 		`transponder_hook_backend_down{app="defaultApp"} 1`,
@@ -387,10 +401,10 @@ func TestMetrics(t *testing.T) {
 		`transponder_pushes{state="publishing"} 1`,
 		`transponder_pushes{state="reconnecting"} 0`,
 		`transponder_pushes{state="starting"} 1`,
-		`transponder_pushes_delay_seconds_bucket{le="0.05"} 0`,
-		`transponder_pushes_delay_seconds_bucket{le="0.1"} 0`,
-		`transponder_pushes_delay_seconds_bucket{le="0.25"} 0`,
-		`transponder_pushes_delay_seconds_bucket{le="0.5"} 0`,
+		`transponder_pushes_delay_seconds_bucket{le="0.05"} 2`,
+		`transponder_pushes_delay_seconds_bucket{le="0.1"} 2`,
+		`transponder_pushes_delay_seconds_bucket{le="0.25"} 2`,
+		`transponder_pushes_delay_seconds_bucket{le="0.5"} 2`,
 		`transponder_pushes_delay_seconds_bucket{le="1"} 5`,
 		`transponder_pushes_delay_seconds_bucket{le="2"} 6`,
 		`transponder_pushes_delay_seconds_bucket{le="3"} 6`,
@@ -455,6 +469,10 @@ func TestMetrics(t *testing.T) {
 		`transponder_sip_registers_total{outcome="failed"} 78`,
 		`transponder_sip_registrations{state="up"} 2`,
 		`transponder_sip_registrations{state="wanted"} 3`,
+		`transponder_snapshots_total{outcome="failed"} 7`,
+		`transponder_snapshots_total{outcome="made"} 5`,
+		`transponder_snapshots_total{outcome="refused"} 8`,
+		`transponder_snapshots_total{outcome="shared"} 6`,
 		`transponder_sound_corrected_seconds_total{how="concealed"} 1`,
 		`transponder_sound_corrected_seconds_total{how="inserted"} 0.01`,
 		`transponder_sound_corrected_seconds_total{how="removed"} 0.02`,
@@ -519,6 +537,10 @@ func TestMetrics(t *testing.T) {
 		`transponder_token_signers_stale 1`,
 		`transponder_tokens_accepted_total 44`,
 		`transponder_tokens_refused_total{reason="expired"} 45`,
+		`transponder_trace_spans_queued 263`,
+		`transponder_trace_spans_total{result="dropped"} 261`,
+		`transponder_trace_spans_total{result="failed"} 262`,
+		`transponder_trace_spans_total{result="sent"} 260`,
 		`transponder_transcoder_cores 0.25`,
 		`transponder_transcoder_restarts_total 2`,
 		`transponder_turned_away_total{door="http",reason="share"} 259`,

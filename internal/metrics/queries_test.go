@@ -28,6 +28,7 @@ func showsAll(t *testing.T) shown {
 	if err != nil {
 		t.Fatal(err)
 	}
+	binary := scrapeBinary(t, h)
 	all := shown{"up": {}}
 	for name, family := range families {
 		has := map[string]bool{}
@@ -43,7 +44,9 @@ func showsAll(t *testing.T) shown {
 				bucket[l] = true
 			}
 			all[name+"_bucket"], all[name+"_sum"], all[name+"_count"] = bucket, has, has
-			delete(all, name)
+			if binary[name].GetMetric()[0].GetHistogram().Schema == nil { // else it is a native histogram, too
+				delete(all, name)
+			}
 		}
 	}
 	return all

@@ -36,13 +36,14 @@ func holders() knownTokens {
 		return []access.Grant{{Actions: do, Streams: []string{streams}, URLs: []string{"*"}}}
 	}
 	return knownTokens{
-		"admin":     {Kind: access.User, Subject: "admin", Grants: access.Administrator.Grants(nil)},
-		"viewer":    {Kind: access.User, Subject: "viewer", Grants: access.Viewer.Grants(nil)},
-		"acme":      {Kind: access.User, Subject: "acme", App: "acme", Grants: access.Operator.Grants([]string{"acme/*"})},
-		"acme-view": {Kind: access.User, Subject: "acme-view", App: "acme", Grants: access.Viewer.Grants([]string{"acme/*"})},
-		"pusher":    {Kind: access.Token, Subject: "pusher", Grants: grant("acme/*", access.Push), Limits: access.Limits{Pushes: 2}},
-		"player":    {Kind: access.Token, Subject: "player", Grants: grant("*", access.Play)},
-		"nothing":   {Kind: access.Token, Subject: "nothing"},
+		"admin":      {Kind: access.User, Subject: "admin", Grants: access.Administrator.Grants(nil)},
+		"viewer":     {Kind: access.User, Subject: "viewer", Grants: access.Viewer.Grants(nil)},
+		"acme":       {Kind: access.User, Subject: "acme", App: "acme", Grants: access.Operator.Grants([]string{"acme/*"})},
+		"acme-view":  {Kind: access.User, Subject: "acme-view", App: "acme", Grants: access.Viewer.Grants([]string{"acme/*"})},
+		"pusher":     {Kind: access.Token, Subject: "pusher", Grants: grant("acme/*", access.Push), Limits: access.Limits{Pushes: 2}},
+		"player":     {Kind: access.Token, Subject: "player", Grants: grant("*", access.Play)},
+		"controller": {Kind: access.Token, Subject: "controller", Grants: []access.Grant{{Actions: []access.Action{access.Control, access.Push}, Streams: []string{"acme/*"}, URLs: []string{"*"}}}},
+		"nothing":    {Kind: access.Token, Subject: "nothing"},
 	}
 }
 
@@ -82,7 +83,7 @@ func closedServer(t *testing.T) (*httptest.Server, *fakePushes, *auditLines, *ac
 	who := auth.New(auth.Config{Mode: auth.Closed}, auth.Parts{Tokens: holders(), Recorder: lines, Leases: leases}, slog.New(slog.DiscardHandler))
 	srv := serve(t, DefaultConfig(), Parts{
 		Pushes: pushes, Streams: hub, Events: events, Connections: sessions, Players: sessions, Access: who, Calls: &fakeCalls{},
-		Report: func() auth.Report { return who.Report() },
+		Report: func() auth.Report { return who.Report() }, Runtime: &fakeRuntime{levels: []LogLevel{{}}},
 	})
 	return srv, pushes, lines, leases
 }
@@ -94,7 +95,7 @@ func TestEveryMethodAsksWhoSends(t *testing.T) {
 	who := auth.New(auth.Config{Mode: auth.Closed}, auth.Parts{Tokens: holders()}, slog.New(slog.DiscardHandler))
 	h, err := New(DefaultConfig(), Parts{
 		Pushes: pushes, Streams: hub, Events: events, Connections: sessions, Players: sessions, Access: who, Calls: &fakeCalls{},
-		Report: func() auth.Report { return who.Report() },
+		Report: func() auth.Report { return who.Report() }, Runtime: &fakeRuntime{levels: []LogLevel{{}}},
 	}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

@@ -27,13 +27,17 @@ import (
 	"transponder/internal/sip/dialog"
 	"transponder/internal/state"
 	"transponder/internal/stream"
+	"transponder/internal/transcode/mediafile"
 	"transponder/internal/transponder"
 )
 
 // TestDocs makes every request of the documents of this API, in order, and compares the answers with those in the document: the status, the
 // headers, and the members of the body with their types, texts and booleans. Numbers and times may differ.
 func TestDocs(t *testing.T) {
-	for _, name := range []string{"rest.md", "sip.md", "users.md", "tokens.md", "destinations.md"} {
+	for _, name := range []string{
+		"rest.md", "sip.md", "users.md", "tokens.md", "destinations.md", "youtube.md", "facebook.md", "twitch.md", "obs.md", "from-wcs.md",
+		"troubleshooting.md",
+	} {
 		t.Run(name, func(t *testing.T) { checkDoc(t, name) })
 	}
 }
@@ -96,7 +100,7 @@ var (
 	docHistory = []transponder.Info{{
 		ID: pushID, SourceName: "name", StreamName: "rtmp_name", Target: "rtmp://localhost/live/***", URL: "rtmp://localhost:1935/live", Width: 1280, Height: 720,
 		State: transponder.Failed, Since: pushTime, Reason: transponder.ReasonPeerClosed, Detail: "The server closed the connection.",
-		Attempts: 4, Started: pushTime, Ended: pushTime,
+		Attempts: 4, Started: pushTime, Ended: pushTime, Asked: &transponder.Asked{}, By: transponder.Starter{Kind: access.User, Name: "anna", Via: transponder.ViaREST},
 	}}
 	docEvents = []transponder.Event{{
 		ID: pushID, At: time.UnixMilli(1788264000123), SourceName: "name", Target: "rtmp://localhost/live/***",
@@ -151,9 +155,10 @@ func newDocServer(t *testing.T) *httptest.Server {
 	}
 	sessions := &fakeSessions{connections: docConnections}
 	parts := Parts{
-		Apps:   newApps(t),
-		Pushes: docPushes{&fakePushes{over: docHistory}}, Streams: hub, Events: events, Calls: docCalls(), Connections: sessions, Players: sessions,
-		Tokens: docTokens{}, Checker: docChecker{},
+		Thumbnail: fakeThumbnail(nil),
+		Apps:      newApps(t),
+		Pushes:    docPushes{&fakePushes{over: docHistory}}, Streams: hub, Events: events, Calls: docCalls(), Connections: sessions, Players: sessions,
+		Tokens: docTokens{}, Checker: docChecker{}, Media: mediafile.New(t.TempDir()),
 	}
 	parts.Destinations, parts.DescribeTarget = newDestinations(t), transponder.DefaultConfig().DescribeTarget
 	addDocPeople(t, &parts)
@@ -203,6 +208,12 @@ func parseCurl(t *testing.T, srv *httptest.Server, command string) *http.Request
 		case "-d":
 			i++
 			body = words[i]
+		case "--data-binary":
+			i++
+			if words[i] != "@jingle.wav" {
+				t.Fatalf("%s: there is no such file", words[i])
+			}
+			body = sound()
 		default:
 			if url != "" || strings.HasPrefix(word, "-") {
 				t.Fatalf("word %q of %s is not understood", word, command)

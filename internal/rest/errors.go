@@ -52,6 +52,7 @@ func outcome(err error) (status int, message string) {
 	var full *access.Full
 	var badToken *token.RequestError
 	var disk *state.WriteError
+	var settings SettingsError
 	switch {
 	case errors.As(err, &denied):
 		return http.StatusForbidden, denied.Error()
@@ -65,6 +66,8 @@ func outcome(err error) (status int, message string) {
 		return own.status, own.message
 	case errors.As(err, &bad):
 		return http.StatusBadRequest, bad.Error()
+	case errors.As(err, &settings):
+		return http.StatusBadRequest, settings.Error()
 	case errors.As(err, &badToken):
 		return http.StatusBadRequest, badToken.Error()
 	case errors.Is(err, token.ErrNoKey):
@@ -75,6 +78,10 @@ func outcome(err error) (status int, message string) {
 		return http.StatusServiceUnavailable, err.Error()
 	case errors.As(err, &disk):
 		return http.StatusInsufficientStorage, err.Error()
+	case errors.Is(err, state.ErrAway):
+		return http.StatusServiceUnavailable, state.ErrAway.Error()
+	case errors.Is(err, people.ErrChanged):
+		return http.StatusConflict, err.Error()
 	case errors.As(err, &badUser):
 		return http.StatusBadRequest, badUser.Error()
 	case errors.Is(err, people.ErrNoUser):
@@ -103,7 +110,7 @@ func outcome(err error) (status int, message string) {
 		return http.StatusBadRequest, picture.ErrDisabled.Error()
 	case errors.As(err, &busy):
 		return http.StatusServiceUnavailable, busy.Error()
-	case errors.Is(err, transponder.ErrDuplicate), errors.Is(err, sip.ErrCallID), errors.Is(err, sip.ErrPushed),
+	case errors.Is(err, transponder.ErrDuplicate), errors.Is(err, transponder.ErrNotKept), errors.Is(err, sip.ErrCallID), errors.Is(err, sip.ErrPushed),
 		errors.Is(err, sip.ErrState), errors.Is(err, stream.ErrNameInUse):
 		return http.StatusConflict, err.Error()
 	case errors.Is(err, transponder.ErrUnsupported), errors.Is(err, sip.ErrOff):

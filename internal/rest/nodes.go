@@ -119,6 +119,11 @@ func (s *Server) elsewhere(r *http.Request, path string, f *fields) (_ any, done
 	}
 	what, ok := aboutOf(path)
 	id := f.peek(what.member)
+	if path == "/push/retry" {
+		if what, id, err = s.aboutOver(ctx, f); err != nil {
+			return nil, true, err
+		}
+	}
 	if !ok || id == "" || s.hasHere(what.kind, id) {
 		return nil, false, nil
 	}

@@ -157,7 +157,7 @@ func newNodes(t *testing.T, names ...string) (*wire, map[string]*node) {
 			router.Has(k, func(id string) bool { return has(k, id) })
 		}
 		h, err := New(cfg, Parts{
-			Pushes: n.pushes, Streams: n.hub, Events: newFakeEvents(0), Connections: n.sessions, Players: n.sessions, Nodes: router, HasHere: has,
+			Pushes: n.pushes, Streams: n.hub, Thumbnail: fakeThumbnail(nil), Events: newFakeEvents(0), Connections: n.sessions, Players: n.sessions, Nodes: router, HasHere: has,
 			Orphans: n.orphans, Past: func(int) []transponder.Info {
 				return []transponder.Info{
 					{ID: "over-z", SourceName: "cam-z", Node: "z", Ended: pushTime.Add(time.Hour)}, {ID: "over-a", SourceName: "cam-a", Node: "a", Ended: pushTime},

@@ -1,14 +1,17 @@
 package rest
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"transponder/api"
+	"transponder/pkg/client/generate"
 )
 
 // TestSpecificationForTools checks that api/openapi.yaml has what linters and client generators need beyond a valid specification.
@@ -61,6 +64,19 @@ func TestSpecificationForTools(t *testing.T) {
 	}
 	if servers := "\nservers:\n  - {url: " + prefix; !strings.Contains(string(api.OpenAPI), servers) || strings.Contains(string(api.OpenAPI), "://localhost:8") {
 		t.Error("the server is not the one that the document comes from")
+	}
+}
+
+// TestClientOfGo checks that package client was made from this document.
+func TestClientOfGo(t *testing.T) {
+	files, err := generate.Code(api.OpenAPI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range files {
+		if got, err := os.ReadFile("../../pkg/client/" + name); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s is not what api/openapi.yaml says (%v): run go generate ./pkg/client", name, err)
+		}
 	}
 }
 

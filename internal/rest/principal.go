@@ -127,7 +127,7 @@ func hasShown(p *access.Principal) bool {
 
 // errLasting keeps strangers from leaving something in a server that is open for a while: a user would still be there when the server is
 // closed again.
-var errLasting = refusal{http.StatusUnauthorized, "whoever changes users, applications or destinations from another machine must log in, " +
+var errLasting = refusal{http.StatusUnauthorized, "whoever changes users, applications, destinations or files from another machine must log in, " +
 	"also where the settings let everybody in"}
 
 // isLetIn says whether a principal has his rights by the settings alone, without a credential, and is not on this machine.

@@ -24,6 +24,7 @@ type pushBody struct {
 
 	Addresses []addressBody `json:"addresses,omitempty"` // if there are several; the first is that of rtmpUrl
 	Health    []findingBody `json:"health,omitempty"`    // what about the stream breaks the rules of the platform
+	StartedBy *starterBody  `json:"startedBy,omitempty"`
 
 	NodeID             string `json:"nodeId,omitempty"`
 	Stale              bool   `json:"stale,omitempty"`     // it was read from the record, because its node did not answer
@@ -56,6 +57,21 @@ type pushBody struct {
 	QueuedMs           int64  `json:"queuedMs"`
 	Bitrate            int64  `json:"bitrate"` // kbit/s
 	KeyFrameIntervalMs int64  `json:"keyFrameIntervalMs"`
+}
+
+// starterBody is who has asked for a push, and how.
+type starterBody struct {
+	Kind string `json:"kind,omitempty"` // how he has shown who he is; "": the server itself
+	Name string `json:"name,omitempty"` // for those who may end the push
+	Via  string `json:"via"`
+}
+
+// newStarterBody returns nil if nobody knows: the push is of an older version of the server.
+func newStarterBody(by transponder.Starter) *starterBody {
+	if by == (transponder.Starter{}) {
+		return nil
+	}
+	return &starterBody{string(by.Kind), by.Name, by.Via}
 }
 
 // addressBody is one of several addresses of a push.
@@ -101,6 +117,7 @@ func newPushBody(p transponder.Info, nodeID string) pushBody {
 		Options:        newOptionsBody(p.Options),
 		Addresses:      addressBodies(p.Addresses),
 		Health:         findingBodies(p.Health),
+		StartedBy:      newStarterBody(p.By),
 
 		NodeID:             cmp.Or(p.Node, nodeID),
 		Stale:              p.Stale,
@@ -180,6 +197,11 @@ func (s *Server) startPush(ctx context.Context, f *fields) (any, error) {
 		return nil, err
 	}
 	req.By = principalOf(ctx)
+	return s.begin(ctx, req)
+}
+
+// begin starts a push if the sender of the request may push the streams to the addresses.
+func (s *Server) begin(ctx context.Context, req transponder.Request) (any, error) {
 	if transponder.PushObject(req.StreamName, req.URL).Destination != "" {
 		note(ctx, func(l *audit.Line) { l.Target = req.URL })
 	}

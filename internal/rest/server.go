@@ -72,9 +72,13 @@ type Parts struct {
 	Calls       Calls // nil: the settings switch SIP off
 	Connections Connections
 	Players     Players
+	Thumbnail   Thumbnail    // nil: there is no method for it
+	Receptions  Receptions   // nil: nobody knows
 	Tokens      Tokens       // nil: there are no methods of tokens and keys
 	Report      Report       // nil: there is no method for it
 	Node        Node         // nil: there are no methods of nodes
+	Runtime     Runtime      // nil: nothing changes while the server runs
+	Media       Media        // nil: there are no methods of files
 	Access      Access       // nil: clients on this machine may do everything, others nothing
 	Guard       *guard.Guard // nil: a guard that knows no names of this server
 	Refusals    *guard.Refusals
@@ -149,10 +153,11 @@ func New(cfg Config, parts Parts, log *slog.Logger) (*Server, error) {
 func (s *Server) routes() {
 	s.method("/push/startup", access.Push, s.startPush, http.MethodPost)
 	if s.parts.Checker != nil {
-		s.method("/push/check", access.Push, s.checkPush, http.MethodPost)
+		s.checkRoute()
 	}
 	s.list("/push/find", pushers, s.findPushes, http.MethodPost)
 	s.list("/push/find_all", pushers, s.findAllPushes, http.MethodGet, http.MethodPost)
+	s.method("/push/retry", someone, s.retryPush, http.MethodPost)
 	s.method("/push/terminate", someone, s.terminatePush, http.MethodPost)
 	s.read("/push/history", pushers, s.pushHistory)
 	s.read("/push/events", pushers, s.followPushes)
@@ -168,9 +173,11 @@ func (s *Server) routes() {
 	s.list("/connection/find_all", access.Read, s.findAllConnections, http.MethodGet, http.MethodPost)
 	s.method("/connection/terminate", access.Control, s.terminateConnection, http.MethodPost)
 	s.method("/connection/set_log_level", access.Control, s.setLogLevel, http.MethodPost)
+	s.snapshotRoutes()
 	s.appRoutes()
 	s.callRoutes()
 	s.nodeRoutes()
+	s.runtimeRoutes()
 	s.reportRoutes()
 	s.memberRoutes()
 	s.tokenRoutes()
@@ -179,6 +186,7 @@ func (s *Server) routes() {
 	s.userRoutes()
 	s.auditRoutes()
 	s.destinationRoutes()
+	s.mediaRoutes()
 
 	s.read("/openapi_specification", access.Read, func(w http.ResponseWriter, _ *http.Request) error {
 		w.Header().Set("Content-Type", "application/yaml")
@@ -284,6 +292,37 @@ func (s *Server) Protect(door string, all bool, h http.Handler) http.Handler {
 			return
 		}
 		h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
+	})
+}
+
+// ProtectAdmin returns a handler that serves by h administrators alone, with the guards of the methods of REST for administrators. The audit log has
+// each request.
+func (s *Server) ProtectAdmin(door string, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Cross-Origin-Resource-Policy", "same-origin")
+		if err := s.pages.check(w, r); err != nil {
+			http.Error(w, err.Error(), http.StatusForbidden)
+			return
+		}
+		c, err := s.identify(door, r)
+		if err == nil {
+			err = s.admit(c, access.Admin)
+		}
+		if err == nil && isLetIn(c.principal) {
+			err = errLasting
+		}
+		r = r.WithContext(context.WithValue(r.Context(), callerKey{}, c))
+		s.recordRequest(r, err)
+		if err != nil {
+			status, message := outcome(err)
+			if status == http.StatusUnauthorized {
+				challenge(w.Header(), r, err)
+			}
+			http.Error(w, message, status)
+			return
+		}
+		h.ServeHTTP(w, r)
 	})
 }
 

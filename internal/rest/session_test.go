@@ -324,7 +324,7 @@ func TestUserErrors(t *testing.T) {
 
 // Browsers send cookies with links that other pages make. So nothing is changed by GET: whoever adds a method for GET says here that it only reads.
 func TestGETOnlyReads(t *testing.T) {
-	reads := regexp.MustCompile(`^/rest-api/(openapi_specification|session|audit|access/report|push/(history|events)|destination/presets|token/revocations|\w+/methods|[\w/]+/find(_all)?)$`)
+	reads := regexp.MustCompile(`^/rest-api/(openapi_specification|session|audit|access/report|push/(history|events)|stream/snapshot|destination/presets|token/revocations|\w+/methods|[\w/]+/find(_all)?)$`)
 	h, err := New(DefaultConfig(), Parts{Pushes: &fakePushes{}, Streams: newHub(t), Events: newFakeEvents(0)}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

@@ -69,6 +69,8 @@ type streamBody struct {
 	AudioState     mediaState `json:"audioState"`
 	VideoState     mediaState `json:"videoState"`
 	MediaProvider  string     `json:"mediaProvider"`
+
+	Reception *receptionBody `json:"reception,omitempty"`
 }
 
 type mediaState struct {
@@ -228,14 +230,25 @@ func (s *Server) findStreams(ctx context.Context, f *fields) (any, error) {
 	if f.err != nil {
 		return nil, f.err
 	}
-	return s.streamList(ctx, filter)
+	list, err := s.streamList(ctx, filter)
+	if filter.ids != nil || filter.name != "" {
+		s.addReception(list)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return list, nil
 }
 
 func (s *Server) findAllStreams(ctx context.Context, _ *fields) (any, error) {
-	return s.streamList(ctx, streamFilter{})
+	list, err := s.streamList(ctx, streamFilter{})
+	if err != nil {
+		return nil, err
+	}
+	return list, nil
 }
 
-func (s *Server) streamList(ctx context.Context, filter streamFilter) (any, error) {
+func (s *Server) streamList(ctx context.Context, filter streamFilter) ([]streamBody, error) {
 	picked, err := s.streams(ctx, filter)
 	if err != nil {
 		return nil, err

@@ -39,7 +39,10 @@ func (v viewer) push(p transponder.Info) *pushBody {
 		p = p.ForStrangers()
 	}
 	b := newPushBody(p, v.nodeID)
-	if !own && access.Decide(v.principal, access.Admin, access.Object{Stream: p.SourceName}) != nil {
+	if b.StartedBy != nil && !own && access.Decide(v.principal, access.Control, access.Object{Stream: p.SourceName}) != nil {
+		b.StartedBy.Name = ""
+	}
+	if !v.seesAddress(p) {
 		if p.Destination == "" {
 			b.RTMPURL = p.Target
 		}
@@ -56,6 +59,11 @@ func (v viewer) push(p transponder.Info) *pushBody {
 		}
 	}
 	return &b
+}
+
+// seesAddress says whether the viewer may see the stream keys of a push.
+func (v viewer) seesAddress(p transponder.Info) bool {
+	return v.owns(p.Owner) || access.Decide(v.principal, access.Admin, access.Object{Stream: p.SourceName}) == nil
 }
 
 // masked stands for a secret in an answer.

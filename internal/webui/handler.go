@@ -1,6 +1,7 @@
-// Package webui serves the server's own pages, which package web embeds, and a file config.json that tells the pages about the server.
+// Package webui serves the server's own pages and the documentation, which package web embeds, and a file config.json that tells the pages
+// about the server.
 //
-// New reads, hashes and compresses all files once. After that, the handler only reads memory, so that any number of goroutines may use it.
+// New reads and hashes all files once, and each file is compressed, or unpacked, at most once. After that, the handler only reads memory, so that any number of goroutines may use it.
 // The pages publish, push and play through the other doors, as every other client does.
 package webui
 
@@ -11,6 +12,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"mime"
 	"net/http"
@@ -33,11 +35,12 @@ type Config struct {
 	NamePrefix string `json:"namePrefix"` // a push puts it before the stream's name
 }
 
-// file is one file in its plain form and in its compressed form.
+// file is one file in its plain form and in its compressed form. Whichever of the two the program does not hold is made at the first call, so
+// that a server starts without this work.
 type file struct {
 	mediaType string
-	plain     form
-	gzipped   func() *form // compresses at the first call, so that a server starts without this work; returns nil if the plain form is smaller
+	plain     func() *form
+	gzipped   func() *form // returns nil if the plain form is smaller
 }
 
 type form struct {
@@ -66,6 +69,10 @@ func newHandler(cfg Config, mayRead func(*http.Request) bool, pages fs.FS) (http
 		content, err := fs.ReadFile(pages, name)
 		if err != nil {
 			return err
+		}
+		if name, packed := strings.CutSuffix(name, ".gz"); packed {
+			h.addPacked("/"+name, content)
+			return nil
 		}
 		h.add("/"+name, content)
 		return nil
@@ -123,12 +130,39 @@ var mediaTypes = map[string]string{
 }
 
 func (h *handler) add(name string, content []byte) {
-	f := &file{mediaType: mediaTypes[path.Ext(name)], plain: newForm(content)}
-	if f.mediaType == "" {
-		f.mediaType = mime.TypeByExtension(path.Ext(name))
+	plain := newForm(content)
+	h.files[name] = &file{
+		mediaType: mediaType(name),
+		plain:     func() *form { return &plain },
+		gzipped:   sync.OnceValue(func() *form { return gzipped(content) }),
 	}
-	f.gzipped = sync.OnceValue(func() *form { return gzipped(content) })
-	h.files[name] = f
+}
+
+// addPacked adds a file that the program holds in its compressed form, as the pages of the documentation.
+func (h *handler) addPacked(name string, content []byte) {
+	packed := newForm(content)
+	h.files[name] = &file{
+		mediaType: mediaType(name),
+		plain:     sync.OnceValue(func() *form { return unpacked(content) }),
+		gzipped:   func() *form { return &packed },
+	}
+}
+
+func mediaType(name string) string {
+	if known := mediaTypes[path.Ext(name)]; known != "" {
+		return known
+	}
+	return mime.TypeByExtension(path.Ext(name))
+}
+
+// unpacked returns the plain form of a content that the build has compressed. What cannot be unpacked is empty: only a wrong build makes such.
+func unpacked(content []byte) *form {
+	var plain []byte
+	if zip, err := gzip.NewReader(bytes.NewReader(content)); err == nil {
+		plain, _ = io.ReadAll(zip)
+	}
+	f := newForm(plain)
+	return &f
 }
 
 // gzipped returns the compressed form of a content, or nil if that is not smaller.
@@ -155,24 +189,31 @@ func newForm(content []byte) form {
 // ServeHTTP answers with a page, a part of one, or an error page.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	secure(w.Header())
+	name := r.URL.Path
+	if watched(name) {
+		name = watch
+		embed(w.Header())
+	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		fail(w, r, http.StatusMethodNotAllowed, "Method not allowed", "Pages are only read, with GET or HEAD.")
 		return
 	}
-	switch f := h.files[r.URL.Path]; {
-	case r.URL.Path == settings && !h.mayRead(r):
+	switch f := h.files[name]; {
+	case name == settings && !h.mayRead(r):
 		h.strangers.serve(w, r)
 	case f != nil:
-		if strings.HasPrefix(r.URL.Path, "/sdk/") {
+		if strings.HasPrefix(name, "/sdk/") {
 			share(w.Header())
 		}
 		f.serve(w, r)
+	case h.files[r.URL.Path+"/"] != nil: // the links of its page begin at the folder
+		http.Redirect(w, r, r.URL.Path+"/", http.StatusMovedPermanently)
 	case r.URL.Path == "/":
 		fail(w, r, http.StatusServiceUnavailable, "The pages were not built",
 			"This server was compiled without its pages; everything else works. Build it with <code>make build</code>.")
 	default:
-		fail(w, r, http.StatusNotFound, "Page not found", `There is nothing at this address. Go to the <a href="/">start page</a>.`)
+		fail(w, r, http.StatusNotFound, "Page not found", `There is nothing at this address. Go to the <a href="/">start page</a> or to the <a href="/docs/">documentation</a>.`)
 	}
 }
 
@@ -182,12 +223,14 @@ func (f *file) serve(w http.ResponseWriter, r *http.Request) {
 	// The names of the files are the same in every build. So a browser must ask each time; the answer is mostly "not modified".
 	header.Set("Cache-Control", "no-cache")
 	header.Set("Vary", "Accept-Encoding")
-	chosen := f.plain
+	var chosen *form
 	if acceptsGzip(r) {
-		if smaller := f.gzipped(); smaller != nil {
-			header.Set("Content-Encoding", "gzip")
-			chosen = *smaller
-		}
+		chosen = f.gzipped()
+	}
+	if chosen != nil {
+		header.Set("Content-Encoding", "gzip")
+	} else {
+		chosen = f.plain()
 	}
 	header.Set("ETag", chosen.etag)
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(chosen.content))
@@ -203,15 +246,32 @@ func acceptsGzip(r *http.Request) bool {
 	})
 }
 
+// policy is what all pages are allowed to load: their own files.
+const policy = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; "
+
 // secure allows the pages only what they need: their own files, the camera and the microphone.
 func secure(header http.Header) {
-	header.Set("Content-Security-Policy", "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "+
-		"form-action 'none'; frame-ancestors 'none'")
+	header.Set("Content-Security-Policy", policy+"frame-ancestors 'none'")
 	header.Set("Permissions-Policy", "camera=(self), microphone=(self)")
 	header.Set("Referrer-Policy", "no-referrer")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cross-Origin-Opener-Policy", "same-origin")
 	header.Set("Cross-Origin-Resource-Policy", "same-origin")
+}
+
+// watch is the path of the page that plays a stream. The name of the stream follows it, and is for the script of the page only.
+const watch = "/watch"
+
+func watched(path string) bool {
+	return strings.HasPrefix(path, watch+"/")
+}
+
+// embed lets pages of other servers show a page in a frame. The page that plays a stream is the only such page: nothing on it can be pressed that
+// does more than play or open the page to sign in. The cookie of a login does not come with it there (SameSite=Strict).
+func embed(header http.Header) {
+	header.Set("Content-Security-Policy", policy+"frame-ancestors *")
+	header.Set("Permissions-Policy", "camera=(), microphone=()")
+	header.Set("Cross-Origin-Resource-Policy", "cross-origin")
 }
 
 // share lets pages of other servers load the SDK, also as a module.

@@ -1,6 +1,7 @@
 package webui
 
 import (
+	"bytes"
 	"compress/gzip"
 	"encoding/json"
 	"io"
@@ -13,17 +14,33 @@ import (
 
 var (
 	script = strings.Repeat("console.log('on air');\n", 50)
+	manual = "<!doctype html><title>REST</title>" + strings.Repeat("<p>push</p>", 50)
 	pages  = fstest.MapFS{
 		".gitkeep":   {},
 		"index.html": {Data: []byte("<!doctype html><title>Go live</title>" + strings.Repeat("<p>on air</p>", 50))},
 		"index.js":   {Data: []byte(script)},
 		"icon.svg":   {Data: []byte("<svg/>")},
 
+		"watch.html":          {Data: []byte("<!doctype html><title>Watch</title>")},
 		"console.html":        {Data: []byte("<!doctype html><title>Console</title>")},
 		"examples/index.html": {Data: []byte("<!doctype html><title>Examples</title>")},
 		"examples/play.html":  {Data: []byte("<!doctype html><title>Play</title>")},
+
+		"docs/index.html.gz":      {Data: zipped("<!doctype html><title>Documentation</title>")},
+		"docs/rest.html.gz":       {Data: zipped(manual)},
+		"docs/adr/index.html.gz":  {Data: zipped("<!doctype html><title>Decisions</title>")},
+		"docs/search-index.js.gz": {Data: zipped("globalThis.searchIndex=[];")},
 	}
 )
+
+// zipped returns a text as the build packs a page of the documentation.
+func zipped(text string) []byte {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, _ = io.WriteString(w, text)
+	_ = w.Close()
+	return b.Bytes()
+}
 
 func newTestHandler(t *testing.T, files fstest.MapFS) http.Handler {
 	t.Helper()
@@ -68,6 +85,12 @@ func TestAnswers(t *testing.T) {
 		{"page by its file", "GET", "/console.html", 200, "text/html; charset=utf-8", "Console"},
 		{"page of a folder", "GET", "/examples/", 200, "text/html; charset=utf-8", "Examples"},
 		{"page in a folder", "GET", "/examples/play", 200, "text/html; charset=utf-8", "Play"},
+		{"documentation", "GET", "/docs/", 200, "text/html; charset=utf-8", "Documentation"},
+		{"page of it by its file", "GET", "/docs/rest.html", 200, "text/html; charset=utf-8", "REST"},
+		{"page of it without suffix", "GET", "/docs/rest", 200, "text/html; charset=utf-8", "REST"},
+		{"folder of it", "GET", "/docs/adr/", 200, "text/html; charset=utf-8", "Decisions"},
+		{"script of it", "GET", "/docs/search-index.js", 200, "text/javascript; charset=utf-8", "searchIndex"},
+		{"not by its packed name", "GET", "/docs/rest.html.gz", 404, "text/html; charset=utf-8", "Page not found"},
 		{"unknown", "GET", "/nothing", 404, "text/html; charset=utf-8", "Page not found"},
 		{"no folders", "GET", "/index.js/", 404, "text/html; charset=utf-8", "Page not found"},
 		{"no way up", "GET", "/../go.mod", 404, "text/html; charset=utf-8", "Page not found"},
@@ -95,6 +118,55 @@ func TestAnswers(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Without the slash, the links of the page in the folder would lead elsewhere.
+// Only the page that plays a stream may stand in a frame of another page, and it has neither camera nor microphone.
+func TestEmbedding(t *testing.T) {
+	h := newTestHandler(t, pages)
+	for _, tt := range []struct {
+		target   string
+		status   int
+		embedded bool
+	}{
+		{"/watch/show", 200, true},
+		{"/watch/acme%2Flive", 200, true},
+		{"/watch/acme/live", 200, true},
+		{"/watch/%3Cscript%3E", 200, true},
+		{"/watch/..%2Fconsole", 200, true},
+		{"/watch/", 200, true},
+		{"/watch", 200, false},
+		{"/watch.html", 200, false},
+		{"/watching", 404, false},
+		{"/", 200, false},
+		{"/console", 200, false},
+	} {
+		r := ask(h, "GET", tt.target)
+		if r.StatusCode != tt.status {
+			t.Errorf("%s: status = %d, want %d", tt.target, r.StatusCode, tt.status)
+		}
+		if got := strings.HasSuffix(r.Header.Get("Content-Security-Policy"), "; frame-ancestors *"); got != tt.embedded {
+			t.Errorf("%s: may be embedded = %v, want %v", tt.target, got, tt.embedded)
+		}
+		if got := r.Header.Get("Permissions-Policy") == "camera=(), microphone=()"; got != tt.embedded {
+			t.Errorf("%s: has no camera = %v, want %v", tt.target, got, tt.embedded)
+		}
+		if tt.embedded && !strings.Contains(body(t, r), "<title>Watch</title>") {
+			t.Errorf("%s is not the page that plays", tt.target)
+		}
+	}
+	if r := ask(h, "POST", "/watch/show"); r.StatusCode != 405 {
+		t.Errorf("POST: status = %d, want 405", r.StatusCode)
+	}
+}
+
+func TestFolders(t *testing.T) {
+	for _, path := range []string{"/docs", "/docs/adr"} {
+		r := ask(newTestHandler(t, pages), "GET", path)
+		if got := r.Header.Get("Location"); r.StatusCode != http.StatusMovedPermanently || got != path+"/" {
+			t.Errorf("%s: answer = %d to %q, want 301 to the folder", path, r.StatusCode, got)
+		}
 	}
 }
 
@@ -158,6 +230,19 @@ func TestCompression(t *testing.T) {
 		}
 		if got, err := io.ReadAll(content); err != nil || string(got) != script {
 			t.Errorf("Accept-Encoding %q: got %d bytes and %v, want the script", tt.accept, len(got), err)
+		}
+	}
+	for _, coding := range []string{"", "gzip"} { // a page that the program holds compressed
+		r := ask(newTestHandler(t, pages), "GET", "/docs/rest.html", "Accept-Encoding", coding)
+		var content io.Reader = r.Body
+		if coding != "" {
+			var err error
+			if content, err = gzip.NewReader(r.Body); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := io.ReadAll(content); err != nil || string(got) != manual || r.Header.Get("Content-Encoding") != coding {
+			t.Errorf("the manual with the coding %q: got %d bytes in %q and %v", coding, len(got), r.Header.Get("Content-Encoding"), err)
 		}
 	}
 	if r := ask(newTestHandler(t, pages), "GET", "/icon.svg", "Accept-Encoding", "gzip"); r.Header.Get("Content-Encoding") != "" {
