@@ -2,34 +2,43 @@
 // `go run ./web/build`, or by `go generate ./web`.
 //
 // Every NAME.html is a page, in subfolders too. If there is a NAME.ts beside the page, it is bundled with all its imports into
-// NAME.js. Style sheets are bundled in the same way. The builds of the SDK are written to the folder sdk, beside the pages.
+// NAME.js. So is every NAME-worker.ts, which a page starts as a worker, and every translation in the folder languages. A module that a page loads by import() becomes a file of its own beside
+// the script of the page, see pieces.go. Style sheets are bundled in the same way. The builds of the SDK are written to the folder sdk, and the
+// documentation to the folder docs, beside the pages.
 package main
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
-
-	"github.com/evanw/esbuild/pkg/api"
 )
 
 func main() {
 	dir := flag.String("dir", "web", "the folder that holds pages, sdk and dist")
 	sdk := flag.String("sdk", "", "make only the SDK, in this folder")
+	react := flag.String("react", "", "make only the React hooks, in this folder")
+	examples := flag.String("react-examples", "", "make only the examples of the React hooks, in this folder, for tests")
 	docs := flag.String("docs", "", "make only the SDK's reference, in this document")
+	site := flag.String("site", "", "make only the documentation, as files in this `FOLDER`, which is replaced")
 	flag.Parse()
 	var err error
 	switch src := filepath.Join(*dir, "sdk", "src"); {
 	case *sdk != "":
 		err = writeSDK(src, *sdk)
+	case *react != "":
+		err = writeReact(*dir, *react)
+	case *examples != "":
+		err = writeReactExamples(*dir, *examples)
 	case *docs != "":
 		err = writeDocs(src, *docs)
+	case *site != "":
+		err = writeDocumentation(*dir, *site)
 	default:
-		err = build(filepath.Join(*dir, "pages"), src, filepath.Join(*dir, "dist"))
+		err = build(*dir)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "web/build:", err)
@@ -37,9 +46,9 @@ func main() {
 	}
 }
 
-// build replaces the content of dist. It writes nothing if a page or the SDK does not compile.
-func build(pages, sdk, dist string) error {
-	root, err := filepath.Abs(pages)
+// build replaces the content of dist. It writes nothing if a page, the SDK or the documentation cannot be made.
+func build(dir string) error {
+	root, err := filepath.Abs(filepath.Join(dir, "pages"))
 	if err != nil {
 		return err
 	}
@@ -56,15 +65,31 @@ func build(pages, sdk, dist string) error {
 			return err
 		}
 	}
-	builds, err := bundleSDK(sdk, served)
+	builds, err := bundleSDK(filepath.Join(dir, "sdk", "src"), served)
 	if err != nil {
 		return err
 	}
 	for name, content := range builds {
 		files[filepath.Join("sdk", name)] = content
 	}
-	return replace(dist, files)
+	documents, err := documentation(dir, true)
+	if err != nil {
+		return err
+	}
+	if documents, err = compressed(documents); err != nil {
+		return err
+	}
+	for name, content := range documents {
+		files[filepath.Join("docs", name)] = content
+	}
+	return replace(filepath.Join(dir, "dist"), files)
 }
+
+// The translations of the pages are loaded at run time, one for each visitor. English stands in the pages themselves, and its file has only types.
+var (
+	languages = "languages"
+	english   = filepath.Join(languages, "en.ts")
+)
 
 // list names the files to copy, and the files to bundle.
 func list(root string) (copied, entries []string, err error) {
@@ -77,6 +102,10 @@ func list(root string) (copied, entries []string, err error) {
 			return err
 		}
 		switch filepath.Ext(name) {
+		case ".ts":
+			if strings.HasSuffix(name, "-worker.ts") || (filepath.Dir(name) == languages && name != english) {
+				entries = append(entries, name)
+			}
 		case ".html":
 			script := strings.TrimSuffix(name, ".html") + ".ts"
 			if _, err := os.Stat(filepath.Join(root, script)); err == nil {
@@ -94,32 +123,13 @@ func list(root string) (copied, entries []string, err error) {
 }
 
 func bundle(root string, entries []string) (map[string][]byte, error) {
-	result := api.Build(api.BuildOptions{
-		AbsWorkingDir:     root,
-		EntryPoints:       entries,
-		Outdir:            root, // only to name the outputs: nothing is written there
-		Outbase:           root,
-		Bundle:            true,
-		External:          []string{"/sdk/*"}, // the examples load the SDK at run time, as pages of other servers do
-		Format:            api.FormatESModule,
-		Target:            api.ES2022,
-		Charset:           api.CharsetUTF8,
-		MinifySyntax:      true,
-		MinifyWhitespace:  true,
-		MinifyIdentifiers: true,
-		LegalComments:     api.LegalCommentsNone,
-		LogLevel:          api.LogLevelWarning, // esbuild prints each error with file and line
-	})
-	if len(result.Errors) > 0 {
-		return nil, errors.New("the pages do not compile")
-	}
 	files := make(map[string][]byte)
-	for _, out := range result.OutputFiles {
-		name, err := filepath.Rel(root, out.Path)
+	for _, entry := range entries {
+		made, err := bundlePage(root, entry)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s: %w", entry, err)
 		}
-		files[name] = out.Contents
+		maps.Copy(files, made)
 	}
 	return files, nil
 }

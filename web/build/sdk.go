@@ -19,6 +19,12 @@ const (
 	callsModule   = "transponder-calls.js"
 	callsScript   = "flashphoner-calls.js"
 	callsCommonJS = "cjs/transponder-calls.js"
+
+	// What stands on the core. These load the build of the core, so that a page has it once.
+	controllersModule   = "transponder-controllers.js"
+	controllersCommonJS = "cjs/transponder-controllers.js"
+	elementsModule      = "transponder-elements.js"
+	elementsCommonJS    = "cjs/transponder-elements.js"
 )
 
 // sdkBuild is one build of the SDK.
@@ -34,11 +40,26 @@ var (
 		{sdkScript, "script.ts", api.FormatIIFE},
 		{callsModule, "calls.ts", api.FormatESModule},
 		{callsScript, "calls-script.ts", api.FormatIIFE},
+		{controllersModule, "controllers.ts", api.FormatESModule},
+		{elementsModule, "elements.ts", api.FormatESModule},
 	}
 	packaged = append(served,
 		sdkBuild{sdkCommonJS, "index.ts", api.FormatCommonJS},
-		sdkBuild{callsCommonJS, "calls.ts", api.FormatCommonJS})
+		sdkBuild{callsCommonJS, "calls.ts", api.FormatCommonJS},
+		sdkBuild{controllersCommonJS, "controllers.ts", api.FormatCommonJS},
+		sdkBuild{elementsCommonJS, "elements.ts", api.FormatCommonJS})
 )
+
+// standsOn makes the modules on the core load the builds of the modules that they stand on, instead of bundling them.
+var standsOn = api.Plugin{Name: "stands-on", Setup: func(build api.PluginBuild) {
+	build.OnResolve(api.OnResolveOptions{Filter: `^\./(index|controllers)\.ts$`}, func(args api.OnResolveArgs) (api.OnResolveResult, error) {
+		if args.Kind == api.ResolveEntryPoint {
+			return api.OnResolveResult{}, nil
+		}
+		loaded := map[string]string{"./index.ts": sdkModule, "./controllers.ts": controllersModule}
+		return api.OnResolveResult{Path: "./" + loaded[args.Path], External: true}, nil
+	})
+}}
 
 // bundleSDK makes builds from the sources in folder src.
 func bundleSDK(src string, builds []sdkBuild) (map[string][]byte, error) {
@@ -48,7 +69,12 @@ func bundleSDK(src string, builds []sdkBuild) (map[string][]byte, error) {
 	}
 	files := make(map[string][]byte)
 	for _, build := range builds {
+		var plugins []api.Plugin
+		if build.entry == "controllers.ts" || build.entry == "elements.ts" {
+			plugins = append(plugins, standsOn)
+		}
 		result := api.Build(api.BuildOptions{
+			Plugins:           plugins,
 			AbsWorkingDir:     root,
 			EntryPoints:       []string{build.entry},
 			Bundle:            true,

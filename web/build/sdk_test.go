@@ -20,6 +20,8 @@ const (
 	// The limits for the compressed size of the builds that pages load. The vendor's SDK takes over 100 kB.
 	sdkBudget   = 15_000
 	callsBudget = 18_500
+	moreBudget  = 4_500  // what stands on the core, each
+	pageBudget  = 60_000 // the script of one page
 )
 
 func TestSDKSize(t *testing.T) {
@@ -29,22 +31,49 @@ func TestSDKSize(t *testing.T) {
 	}
 	for name, budget := range map[string]int{
 		sdkModule: sdkBudget, sdkScript: sdkBudget, callsModule: callsBudget, callsScript: callsBudget,
+		controllersModule: moreBudget, elementsModule: moreBudget,
 	} {
-		var zipped bytes.Buffer
-		w, err := gzip.NewWriterLevel(&zipped, gzip.BestCompression)
-		if err != nil {
-			t.Fatal(err)
+		judgeSize(t, name, files[name], budget)
+	}
+}
+
+func TestPageSize(t *testing.T) {
+	root, err := filepath.Abs(filepath.Join("..", "pages"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, entries, err := list(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := bundle(root, entries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range files {
+		if filepath.Ext(name) == ".js" {
+			judgeSize(t, name, content, pageBudget)
 		}
-		if _, err := w.Write(files[name]); err != nil {
-			t.Fatal(err)
-		}
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		t.Logf("%s: %d bytes, %d compressed", name, len(files[name]), zipped.Len())
-		if len(files[name]) == 0 || zipped.Len() > budget {
-			t.Errorf("%s takes %d bytes compressed, at most %d are allowed", name, zipped.Len(), budget)
-		}
+	}
+}
+
+// judgeSize compares the compressed size of a script with the most bytes that it may have.
+func judgeSize(t *testing.T, name string, content []byte, budget int) {
+	t.Helper()
+	var zipped bytes.Buffer
+	w, err := gzip.NewWriterLevel(&zipped, gzip.BestCompression)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(content); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s: %d bytes, %d compressed", name, len(content), zipped.Len())
+	if len(content) == 0 || zipped.Len() > budget {
+		t.Errorf("%s takes %d bytes compressed, at most %d are allowed", name, zipped.Len(), budget)
 	}
 }
 

@@ -1,5 +1,6 @@
 import { create, element } from "./dom.ts";
 import { asFailure } from "./failure.ts";
+import { t } from "./language.ts";
 import { askPassword } from "./password.ts";
 import type { Session, Sessions } from "./session.ts";
 import { explain } from "./words.ts";
@@ -9,9 +10,9 @@ export function showAccount(session: Session | null, sessions: Sessions): void {
   const box = element("account", HTMLElement);
   box.hidden = session?.kind !== "user";
   if (session?.kind === "user") {
-    const out = Object.assign(create("button", "button plain small", "Sign out"), { type: "button", id: "sign-out" });
+    const out = Object.assign(create("button", "button plain small", t("Sign out")), { type: "button", id: "sign-out" });
     out.addEventListener("click", () => void signOut(out, sessions));
-    const name = Object.assign(create("button", "button plain small"), { type: "button", id: "own-password", title: `${session.role}: change the password` });
+    const name = Object.assign(create("button", "button plain small"), { type: "button", id: "own-password", title: t("{role}: change the password", { role: session.role }) });
     name.append(create("bdi", "", session.name));
     name.addEventListener("click", () => askPassword(sessions));
     box.replaceChildren(name, out);

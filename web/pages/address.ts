@@ -1,5 +1,6 @@
 import type { PushRequest } from "../sdk/src/rest.ts";
-import { presets, type Kind, type Preset } from "./presets.ts";
+import { t } from "./language.ts";
+import { kinds, presets, type Kind, type Preset } from "./presets.ts";
 
 /** A destination of the stream, as people enter it. */
 export interface Destination {
@@ -8,6 +9,15 @@ export interface Destination {
   address: string;
   /** The stream key: the name to publish under, which a platform gives out. */
   key: string;
+}
+
+/** A destination as the page keeps it. */
+export interface Saved extends Destination {
+  id: string;
+  /** The name that the user gave it; "" for none. */
+  name: string;
+  /** The stream goes there in this show. */
+  on: boolean;
 }
 
 const calm = ["amber", "brisk", "calm", "clear", "early", "gentle", "golden", "lucky", "quiet", "silver", "swift", "warm"];
@@ -19,17 +29,23 @@ export function randomName(random: () => number = Math.random): string {
   return `${pick(calm)}-${pick(things)}-${100 + Math.floor(random() * 900)}`;
 }
 
+/** The server takes 255 bytes, and puts a prefix before the name. A letter has up to four bytes. */
+const mostBytes = 200;
+
 /** The problem with a stream's name; "" if there is none. */
 export function nameProblem(name: string): string {
   if (name === "") {
-    return "Give the stream a name.";
+    return t("Give the stream a name.");
   }
-  // The server takes any name, but people copy addresses with the name in them, and other characters get lost there.
-  if (!/^[A-Za-z0-9._~-]{1,100}$/.test(name)) {
-    return "Use only letters a to z, digits, and - . _ ~, without spaces, 100 at most.";
+  // The server takes any name, but people copy addresses with the name in them. Letters of every script survive that, other characters get lost.
+  if (!/^[\p{L}\p{M}\p{N}._~-]{1,100}$/u.test(name)) {
+    return t("Use only letters, digits, and - . _ ~, without spaces, 100 at most.");
+  }
+  if (new TextEncoder().encode(name).length > mostBytes) {
+    return t("Give the stream a shorter name.");
   }
   if (name === "." || name === "..") {
-    return "Use at least one letter or digit: a name of dots alone cannot stand in an address.";
+    return t("Use at least one letter or digit: a name of dots alone cannot stand in an address.");
   }
   return "";
 }
@@ -37,16 +53,16 @@ export function nameProblem(name: string): string {
 /** The problem with an RTMP address; "" if there is none. */
 export function addressProblem(address: string): string {
   if (address === "") {
-    return "Give the address of an RTMP server, such as rtmp://example.com/live.";
+    return t("Give the address of an RTMP server, such as rtmp://example.com/live.");
   }
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(address)?.[1]?.toLowerCase();
   if (scheme !== "rtmp" && scheme !== "rtmps") {
-    return "The address must start with rtmp:// or rtmps://.";
+    return t("The address must start with rtmp:// or rtmps://.");
   }
   if (/\s/.test(address)) {
-    return "The address must not contain spaces.";
+    return t("The address must not contain spaces.");
   }
-  return parse(address) ? "" : "After the // there must be a host, such as rtmp://example.com/live.";
+  return parse(address) ? "" : t("After the // there must be a host, such as rtmp://example.com/live.");
 }
 
 /** The problem with a key; "" if there is none. */
@@ -54,16 +70,16 @@ export function keyProblem(to: Destination): string {
   const preset: Preset = presets[to.kind];
   const key = to.key.trim();
   if (preset.key === "needed" && key === "") {
-    return `Give the stream key of ${preset.label}.`;
+    return t("Give the stream key of {platform}.", { platform: preset.label });
   }
   if (/\s/.test(key)) {
-    return "The key must not contain spaces.";
+    return t("The key must not contain spaces.");
   }
   if (/^rtmps?:\/\//i.test(key)) {
-    return preset.key === "needed" ? "Give the key alone, or choose Custom for a whole address." : "Give the key alone; the address goes above.";
+    return preset.key === "needed" ? t("Give the key alone, or choose Custom for a whole address.") : t("Give the key alone; the address goes above.");
   }
   if (/^[^?]*\//.test(key)) {
-    return "The key must not contain a slash; the part before the slash belongs to the address.";
+    return t("The key must not contain a slash; the part before the slash belongs to the address.");
   }
   return "";
 }
@@ -71,7 +87,7 @@ export function keyProblem(to: Destination): string {
 /** The problems with a destination, by field. */
 export function destinationProblems(to: Destination): { address: string; key: string } {
   if (to.kind === "named") {
-    return { address: to.address === "" ? "Choose a destination." : "", key: "" };
+    return { address: to.address === "" ? t("Choose a destination.") : "", key: "" };
   }
   const preset: Preset = presets[to.kind];
   return {
@@ -95,6 +111,27 @@ export function pushRequest(name: string, to: Destination): PushRequest {
   };
 }
 
+/** The destination of a push that the server has, as people would enter it. */
+export function destinationOf({ rtmpUrl, secretName, streamName }: { rtmpUrl: string; secretName: boolean; streamName: string }): Destination {
+  const name = /^destination:\/\/([^/?#]+)$/.exec(rtmpUrl)?.[1];
+  if (name !== undefined) {
+    return { kind: "named", address: name, key: "" };
+  }
+  for (const kind of kinds) {
+    const { address } = presets[kind];
+    const before = withKey(address, "");
+    if (address !== "" && rtmpUrl.startsWith(before)) {
+      return { kind, address: "", key: rtmpUrl.slice(before.length) };
+    }
+  }
+  if (!secretName) {
+    return { kind: "server", address: rtmpUrl, key: "" };
+  }
+  const end = `/${streamName}`; // the key stands in its own field, which does not show it
+  return rtmpUrl.endsWith(end) ? { kind: "custom", address: rtmpUrl.slice(0, -end.length), key: streamName }
+    : { kind: "custom", address: rtmpUrl, key: "" };
+}
+
 /**
  * Appends a key to an address, in the form that the server splits again. The query of the address must not become part of the
  * key: after app it stays with the address (app?a=b/KEY), after app/instance only if a slash precedes it (app/instance/?a=b/KEY).
@@ -108,10 +145,25 @@ export function withKey(address: string, key: string): string {
 /** The name of a destination for people: the platform, or the host of the address. */
 export function nameOf(to: Destination): string {
   if (to.kind === "named") {
-    return to.address || "A saved destination";
+    return to.address || t("A saved destination");
   }
-  const preset: Preset = presets[to.kind];
-  return preset.address === "" ? hostOf(to.address) : preset.label;
+  return to.kind === "server" || to.kind === "custom" ? hostOf(to.address) : presets[to.kind].label;
+}
+
+/** A name that somebody has entered, without characters that could turn or hide the text around it. */
+export function plainName(text: string): string {
+  return text.replace(/\s+/g, " ").replace(/[\p{Cc}\p{Cf}\p{Co}]/gu, "").trim().slice(0, 60);
+}
+
+/** Whether a destination has a key or a password, or may have one in its address. */
+export function holdsSecret(to: Destination): boolean {
+  return to.kind !== "named" && (presets[to.kind].key !== "none" || /[@?]/.test(to.address));
+}
+
+/** The destination without key and password, and without an address that holds one. */
+export function withoutKey({ kind, address, key }: Destination): Destination {
+  const inside = kind !== "named" && (/[@?]/.test(address) || (kind === "custom" && key === ""));
+  return { kind, address: inside ? "" : address, key: "" };
 }
 
 /**
@@ -131,7 +183,7 @@ export function playCommand(push: { rtmpUrl: string; streamName: string }, to: D
 /** The host of an address, to be shown to people: the whole address may hold secrets. */
 export function hostOf(address: string): string {
   const url = parse(address.trim());
-  return url ? url.host + url.port : "the server";
+  return url ? url.host + url.port : t("the server");
 }
 
 /** The target of a push, to be shown to people. Only the server knows which part of an address is secret. */

@@ -1,21 +1,22 @@
-import { sleep } from "../sdk/src/backoff.ts";
+import { Pauses, sleep } from "../sdk/src/backoff.ts";
 import type { PushRequest } from "../sdk/src/rest.ts";
+import { Bell, longMs } from "./bell.ts";
 import { asFailure, Failure } from "./failure.ts";
-import { Publisher, type PublishOptions } from "./publisher.ts";
 import type { PushClient, PushInfo } from "./push-client.ts";
 import type { Follower } from "./push-events.ts";
 import { Push } from "./push.ts";
 import type { PushState } from "./push-state.ts";
 import { initialStream, reduceStream, type StreamState, type StreamStep } from "./stream-state.ts";
+import type { Sending } from "./quality.ts";
 import type { Ticket } from "./ticket.ts";
+import { backoff, type Connect, Uplink } from "./uplink.ts";
 
-export interface Plan {
+export interface Plan extends Sending {
   /** Opens camera and microphone, unless they are open already. */
   open: () => Promise<MediaStream>;
   name: string;
   /** Asks for the right to publish the stream. */
   ticket: () => Promise<Ticket>;
-  maxBitrateKbps: number;
   /** The first destinations; the caller chooses their numbers. */
   pushes: Map<number, PushRequest>;
 }
@@ -26,29 +27,32 @@ export interface Listener {
 }
 
 type Follow = (follower: Follower, signal: AbortSignal) => Promise<void>;
-type Connect = (options: PublishOptions, signal: AbortSignal) => Promise<Publisher>;
 
 /** How often the server is asked for the numbers of the pushes. Changes of state come at once, as events. */
 const pollMs = 1000;
 
-const longMs = 2 ** 31 - 1; // the longest time that setTimeout can wait
+/** A server that has not answered for so long counts as silent, although the answer may still come. */
+const slowMs = 1000;
 
-/** The server counts as gone after so many requests in a row without an answer. */
-const maxSilences = 3;
+/** After a longer pause than this between two requests, the computer has slept, or the browser has kept the page from working. */
+const sleptMs = 10_000;
 
 const stopAsked = Symbol("stop asked");
+const startAsked = Symbol("start asked");
+const pageLeft = Symbol("page left");
 
 /**
  * Runs one broadcast at a time: publishes the stream to the server, starts the pushes to the destinations, and watches both.
- * A broadcast ends when it is stopped, when the stream is lost, or when the last push has ended.
+ * When the server or the network is away, the destinations wait, and the stream comes back. If it cannot, the broadcast waits for the user.
+ * It ends when it is stopped, or when the last push has ended.
  */
 export class Broadcast {
   private state = initialStream;
   private aborter = new AbortController();
-  private wake = new AbortController(); // ends the pause between two requests early
+  private readonly wake = new Bell(); // ends the pause between two requests early
   private signedIn = new AbortController(); // ends the wait for another login
   private logins = 0; // how often somebody signed in
-  private publisher: Publisher | null = null;
+  private uplink: Uplink | null = null;
   private running: Promise<void> = Promise.resolve();
   private readonly pushes = new Map<number, Push>();
 
@@ -56,17 +60,36 @@ export class Broadcast {
     private readonly client: PushClient,
     private readonly follow: Follow,
     private readonly listener: Listener,
-    private readonly connect: Connect = Publisher.connect,
+    private readonly connect?: Connect,
   ) {}
 
-  /** Starts a broadcast, unless one runs. The listener gets each change of state. */
+  /** Starts a broadcast, or goes on with one that waits. It does nothing while one runs. The listener gets each change of state. */
   start(plan: Plan): void {
-    if (this.state.phase === "idle") {
-      this.aborter = new AbortController();
-      this.pushes.clear();
-      this.dispatch({ type: "start" });
-      this.running = this.run(plan, this.aborter);
+    const waiting = this.state.phase === "waiting";
+    if (!waiting && this.state.phase !== "idle") {
+      return;
     }
+    if (!waiting) {
+      this.pushes.clear();
+    }
+    this.aborter.abort(startAsked);
+    const aborter = this.aborter = new AbortController();
+    this.dispatch({ type: "start" });
+    this.running = this.running.then(() => this.run(plan, aborter, waiting));
+  }
+
+  /** Takes up pushes that the server has, and that wait for the stream of this name. */
+  adopt(name: string, found: Map<number, PushInfo>): void {
+    if (this.state.phase !== "idle") {
+      return;
+    }
+    this.aborter = new AbortController();
+    this.pushes.clear();
+    this.dispatch({ type: "wait", failure: null });
+    for (const [key, info] of found) {
+      this.newPush(key).adopt(info);
+    }
+    this.running = this.await(name, this.aborter);
   }
 
   /** Stops the broadcast that runs. Resolves when it has ended. */
@@ -78,17 +101,9 @@ export class Broadcast {
 
   /** Starts a push to another destination, or again to one whose push has ended. */
   async startPush(key: number, request: PushRequest): Promise<void> {
-    if (this.state.phase !== "sending" || this.pushes.get(key)?.running) {
-      return;
+    if (this.state.phase === "sending" && !this.pushes.get(key)?.running) {
+      await this.newPush(key).start(request);
     }
-    const push = new Push(this.client, (state) => {
-      this.listener.push(key, state);
-      if (state.phase === "idle") {
-        this.look(); // this may have been the last push
-      }
-    });
-    this.pushes.set(key, push);
-    await push.start(request);
   }
 
   /** Asks the server again after it has refused the login: there is another one. */
@@ -118,54 +133,89 @@ export class Broadcast {
     }
   }
 
-  /** Ends the stream at once, because the page is being left: there is no time to end the pushes one by one. */
+  /** Ends the stream at once, because the page is being left. The destinations wait for a while: the page may only be reloaded. */
   abandon(): void {
-    this.aborter.abort(new Failure("publish_ended"));
-    void this.publisher?.close();
+    this.aborter.abort(pageLeft);
+    void this.uplink?.close();
+  }
+
+  /** The network or the computer has come back, or something else says that the stream may have to be brought back. */
+  doubt(): void {
+    this.uplink?.doubt();
+    this.look();
   }
 
   /** Sends this camera or microphone from now on. */
   async replaceTrack(track: MediaStreamTrack): Promise<void> {
-    await this.publisher?.replaceTrack(track);
+    await this.uplink?.replaceTrack(track);
+  }
+
+  /** Sends at another bit rate and frame rate from now on. */
+  async changeQuality(sending: Sending): Promise<void> {
+    await this.uplink?.change(sending);
   }
 
   /** The browser's statistics of the stream; null while there is no stream. */
   async stats(): Promise<RTCStatsReport | null> {
-    return (await this.publisher?.stats()) ?? null;
+    return (await this.uplink?.stats()) ?? null;
   }
 
-  private async run(plan: Plan, aborter: AbortController): Promise<void> {
+  /** waited: the pushes are there already. They outlive a failure. */
+  private async run(plan: Plan, aborter: AbortController, waited: boolean): Promise<void> {
     const { signal } = aborter;
     const over = new AbortController();
+    let sent = waited;
     let following: Promise<void> | null = null;
     let failure: Failure | null = null;
     try {
       const stream = await plan.open();
       signal.throwIfAborted();
       this.dispatch({ type: "opened" });
-      this.publisher = await this.connect({
-        name: plan.name,
-        stream,
-        ticket: await plan.ticket(),
-        maxBitrateKbps: plan.maxBitrateKbps,
-        onLost: (lost) => aborter.abort(lost),
-      }, signal);
-      for (const track of stream.getTracks()) {
-        await this.publisher.replaceTrack(track); // the user may have picked another device meanwhile
-      }
+      const uplink = this.uplink = new Uplink({
+        ...plan, stream, onAway: (why) => this.dispatch(why ? { type: "away", why } : { type: "back" }),
+      }, this.connect);
+      await uplink.open(signal);
       this.dispatch({ type: "published" });
+      sent = true;
       following = this.followAll(over.signal);
       for (const [key, request] of plan.pushes) {
         void this.startPush(key, request);
       }
+      uplink.keep(AbortSignal.any([signal, over.signal])).catch((error: unknown) => aborter.abort(error)); // then it cannot come back
       await this.watch(plan.name, signal);
     } catch (error) {
       failure = error === stopAsked ? null : asFailure(error);
     }
     over.abort();
     await following;
+    if (signal.reason === pageLeft) {
+      return;
+    }
+    if (failure && sent && this.runs()) {
+      await this.hangUp();
+      if (!this.isStopping()) {
+        this.aborter = new AbortController();
+        this.dispatch({ type: "wait", failure });
+        this.running = this.await(plan.name, this.aborter);
+        return;
+      }
+    }
     await this.end();
-    this.dispatch({ type: "ended", failure });
+    this.dispatch({ type: "ended", failure: this.isStopping() ? null : failure });
+  }
+
+  /** Watches the pushes of a stream that nobody sends, until the user says how it goes on, or until no push is left. */
+  private async await(name: string, aborter: AbortController): Promise<void> {
+    const over = new AbortController();
+    const following = this.followAll(over.signal);
+    const failure = await this.watch(name, aborter.signal).then(() => null, (error: unknown) => (error === stopAsked ? null : asFailure(error)));
+    over.abort();
+    await following;
+    const { reason } = aborter.signal;
+    if (reason !== startAsked && reason !== pageLeft) {
+      await this.end();
+      this.dispatch({ type: "ended", failure });
+    }
   }
 
   /** Follows the events, also after another login. */
@@ -182,28 +232,48 @@ export class Broadcast {
 
   /** Polls the server until no push is left. */
   private async watch(name: string, signal: AbortSignal): Promise<void> {
-    for (let silences = 0; this.runs(); await this.pause(signal)) {
+    let pauses = new Pauses(backoff);
+    let silent = false;
+    for (let last = Date.now(); this.runs(); await this.wake.wait(silent ? (pauses._next() ?? 0) : pollMs, signal)) {
       const asked = [...this.pushes.values()].filter((push) => push.running && push.id !== "");
       if (asked.length === 0) {
         continue;
       }
+      const slept = Date.now() - last > sleptMs;
+      last = Date.now();
       const { logins } = this;
       try {
-        await this.tell(asked, await this.client.find({ streamName: name }, signal), signal);
-        silences = 0;
+        await this.ask(asked, name, signal);
+        if (silent || slept || (this.state.phase === "sending" && asked.some(({ state }) => lacksStream(state)))) {
+          this.uplink?.doubt();
+        }
+        silent = false;
+        pauses = new Pauses(backoff);
       } catch (error) {
-        if (error instanceof Failure && error.reason === "unauthorized") { // the stream does not need the login
+        signal.throwIfAborted();
+        const { reason } = asFailure(error);
+        if (reason === "unauthorized") { // the stream does not need the login
           if (logins === this.logins) {
             this.dispatch({ type: "answer", silent: false, locked: true });
             await this.anotherLogin(signal);
           }
           continue;
         }
-        if (!(error instanceof Failure && error.reason === "server_gone" && ++silences < maxSilences)) {
+        if (reason === "forbidden") {
           throw error;
         }
+        silent = true;
       }
-      this.dispatch({ type: "answer", silent: silences > 0, locked: false });
+      this.dispatch({ type: "answer", silent, locked: false });
+    }
+  }
+
+  private async ask(asked: Push[], name: string, signal: AbortSignal): Promise<void> {
+    const slow = setTimeout(() => this.dispatch({ type: "answer", silent: true, locked: false }), slowMs);
+    try {
+      await this.tell(asked, await this.client.find({ streamName: name }, signal), signal);
+    } finally {
+      clearTimeout(slow);
     }
   }
 
@@ -227,8 +297,27 @@ export class Broadcast {
   /** Ends the pushes first, so that the server can send the media that it still holds; then the stream. */
   private async end(): Promise<void> {
     await Promise.all([...this.pushes.values()].map((push) => push.stop()));
-    await this.publisher?.close();
-    this.publisher = null;
+    await this.hangUp();
+  }
+
+  private async hangUp(): Promise<void> {
+    await this.uplink?.close();
+    this.uplink = null;
+  }
+
+  private isStopping(): boolean {
+    return this.state.phase === "stopping";
+  }
+
+  private newPush(key: number): Push {
+    const push = new Push(this.client, (state) => {
+      this.listener.push(key, state);
+      if (state.phase === "idle") {
+        this.look(); // this may have been the last push
+      }
+    });
+    this.pushes.set(key, push);
+    return push;
   }
 
   private runs(): boolean {
@@ -239,14 +328,9 @@ export class Broadcast {
     return [...this.pushes.values()].find((push) => push.id === id);
   }
 
-  private async pause(signal: AbortSignal): Promise<void> {
-    await sleep(pollMs, AbortSignal.any([signal, this.wake.signal])).catch(() => signal.throwIfAborted());
-    this.wake = new AbortController(); // not earlier: a wake-up during a request must lead to another request
-  }
-
   /** Polls the server now. */
   private look(): void {
-    this.wake.abort();
+    this.wake.ring();
   }
 
   private dispatch(step: StreamStep): void {
@@ -256,4 +340,9 @@ export class Broadcast {
       this.listener.stream(state);
     }
   }
+}
+
+/** Whether the server sends a push without its stream, or waits for the stream. */
+function lacksStream({ push }: PushState): boolean {
+  return push?.status === "HOLDING" || push?.status === "AWAITING" || push?.reason === "source_lost" || push?.reason === "source_no_media";
 }

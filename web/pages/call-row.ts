@@ -44,7 +44,11 @@ export function callRow(row: Row, id: string, handlers: CallHandlers, pushes: (s
     row.set("note", note(call));
     row.set("codecs", format.codecs(call.videoCodec, call.audioCodec));
     row.set("lost", loss(call));
-    row.set("stream", call.streamName || "–");
+    if (call.streamName === "") {
+      row.set("stream", "–"); // it has no address yet
+    } else {
+      row.link("stream", call.streamName, format.streamPage(call.streamName));
+    }
     row.set("pushes", call.pushStatus === "" ? format.count(call.streamName === "" ? null : pushes(call.streamName)) : callPushLabel(call.pushStatus));
     row.set("age", call.answeredAt === null ? "–" : format.clock((call.endedAt ?? Date.now()) - call.answeredAt));
     row.part("stop").setAttribute("aria-label", `Hang up the call with ${who}`);

@@ -1,11 +1,12 @@
 import { isLive, openInPlaceOf } from "../sdk/src/media.ts";
+import { sameProcessing, type Processing } from "./microphone.ts";
 import { adapt, open, openOne, type Choice, type Kind, type Quality } from "./devices.ts";
 
 export interface CaptureListener {
-  /** The tracks have changed; null as long as nothing was open yet. */
-  changed: (stream: MediaStream | null) => void;
-  /** A new track is about to replace the open one, which is closed when the promise has resolved. */
-  use: (track: MediaStreamTrack) => Promise<void>;
+  /** The tracks have changed. */
+  changed: () => void;
+  /** A new track, or none, is about to replace the open one of its kind, which is closed when the promise has resolved. */
+  use: (kind: Kind, track: MediaStreamTrack | null) => Promise<void>;
   /** A device has gone, such as one that was unplugged. */
   lost: (track: MediaStreamTrack) => void;
 }
@@ -17,6 +18,8 @@ export interface CaptureListener {
 export class Capture {
   private media: MediaStream | null = null;
   private quality: Quality | null = null;
+  /** Of the open microphone. */
+  processing: Processing | null = null;
   private muted = false;
   private queue: Promise<unknown> = Promise.resolve();
 
@@ -43,9 +46,10 @@ export class Capture {
   }
 
   private async bring(choice: Choice): Promise<MediaStream> {
-    const kinds: Kind[] = choice.sound ? ["video", "audio"] : ["video"];
+    const all: [Kind, boolean][] = [["video", choice.picture], ["audio", choice.sound]];
+    const kinds = all.filter(([, wanted]) => wanted).map(([kind]) => kind);
     const failures: unknown[] = [];
-    if (kinds.some((kind) => this.live(kind))) {
+    if (kinds.length === 0 || kinds.some((kind) => this.live(kind))) {
       for (const kind of kinds) {
         await this.bringOne(kind, choice).catch((error: unknown) => failures.push(error));
       }
@@ -54,12 +58,16 @@ export class Capture {
         await this.take(track);
       }
       this.quality = choice.quality;
+      this.processing = choice.processing;
+    }
+    for (const [kind, wanted] of all) {
+      if (!wanted) {
+        await this.listener.use(kind, null);
+        this.drop(kind);
+      }
     }
     if (failures.length > 0) {
       throw failures[0];
-    }
-    if (!choice.sound) {
-      this.drop("audio");
     }
     return this.media ??= new MediaStream();
   }
@@ -67,7 +75,8 @@ export class Capture {
   private async bringOne(kind: Kind, choice: Choice): Promise<void> {
     const old = this.live(kind);
     const id = kind === "video" ? choice.camera : choice.microphone;
-    if (old && (id === "" || id === old.getSettings().deviceId)) {
+    const asBefore = kind === "video" || this.processing === null || sameProcessing(this.processing, choice.processing);
+    if (old && asBefore && isChosen(old, id, kind === "video" ? choice.facing : "")) {
       if (kind === "video" && this.quality !== choice.quality) {
         await adapt(old, choice.quality);
         this.quality = choice.quality;
@@ -75,16 +84,18 @@ export class Capture {
       return;
     }
     const used = old?.getSettings().deviceId ?? "";
-    const before = { ...choice, camera: used, microphone: used, quality: this.quality ?? choice.quality };
+    const before: Choice = { ...choice, camera: used, facing: "", microphone: used, quality: this.quality ?? choice.quality, processing: this.processing ?? choice.processing };
     const goBack = async (): Promise<void> => this.take(await openOne(before, kind));
     try {
       await this.take(await openInPlaceOf(old ? [old] : [], () => openOne(choice, kind), goBack));
     } catch (error) {
-      this.listener.changed(this.media); // the old device may be closed, and could not be opened again
+      this.listener.changed(); // the old device may be closed, and could not be opened again
       throw error;
     }
     if (kind === "video") {
       this.quality = choice.quality;
+    } else {
+      this.processing = choice.processing;
     }
   }
 
@@ -95,7 +106,7 @@ export class Capture {
     }
     track.addEventListener("ended", () => this.listener.lost(track)); // our own stop() does not fire this event
     try {
-      await this.listener.use(track);
+      await this.listener.use(track.kind as Kind, track);
     } catch (error) {
       track.stop();
       throw error;
@@ -103,7 +114,7 @@ export class Capture {
     this.media ??= new MediaStream();
     this.drop(track.kind as Kind);
     this.media.addTrack(track);
-    this.listener.changed(this.media);
+    this.listener.changed();
   }
 
   private drop(kind: Kind): void {
@@ -111,11 +122,17 @@ export class Capture {
     old.forEach((track) => this.media?.removeTrack(track));
     old.forEach((track) => track.stop());
     if (old.length > 0) {
-      this.listener.changed(this.media);
+      this.listener.changed();
     }
   }
 
   private live(kind: Kind): MediaStreamTrack | null {
     return this.media?.getTracks().find((track) => track.kind === kind && isLive(track)) ?? null;
   }
+}
+
+/** Whether an open device is the wanted one. */
+function isChosen(open: MediaStreamTrack, id: string, facing: string): boolean {
+  const { deviceId, facingMode } = open.getSettings();
+  return facing !== "" ? facingMode === facing : id === "" || id === deviceId;
 }

@@ -3,11 +3,14 @@ import { create } from "./dom.ts";
 /** The newest values of a number, at most `size` of them, the oldest first. An unknown value is null. */
 export class Series {
   readonly values: (number | null)[] = [];
+  /** How many values there were, those that are gone included. */
+  count = 0;
 
   constructor(private readonly size: number) {}
 
   push(value: number | null): void {
     this.values.push(value);
+    this.count++;
     if (this.values.length > this.size) {
       this.values.shift();
     }
@@ -52,7 +55,6 @@ const namespace = "http://www.w3.org/2000/svg";
 
 /** A small chart of a number in the last minutes. */
 export class Chart {
-  readonly series: Series;
   private readonly svg = document.createElementNS(namespace, "svg");
   private readonly area = document.createElementNS(namespace, "path");
   private readonly line = document.createElementNS(namespace, "path");
@@ -64,8 +66,8 @@ export class Chart {
     private readonly floor: number,
     private readonly label: string,
     private readonly format: (value: number | null) => string,
+    readonly series: Series = new Series(size),
   ) {
-    this.series = new Series(size);
     this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     this.svg.setAttribute("preserveAspectRatio", "none");
     this.svg.setAttribute("role", "img");
@@ -83,6 +85,10 @@ export class Chart {
 
   push(value: number | null): void {
     this.series.push(value);
+    this.draw();
+  }
+
+  draw(): void {
     const { values, max } = this.series;
     const { line, area } = paths(values, Math.max(max, this.floor));
     this.line.setAttribute("d", line);

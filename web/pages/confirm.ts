@@ -1,4 +1,4 @@
-import { element } from "./dom.ts";
+import { closed, element } from "./dom.ts";
 
 export interface Question {
   title: string;
@@ -14,9 +14,14 @@ export function confirm(question: Question): Promise<boolean> {
   element("confirm-title", HTMLElement).textContent = question.title;
   element("confirm-text", HTMLElement).textContent = question.text;
   yes.textContent = question.action;
-  dialog.returnValue = "";
-  yes.onclick = () => dialog.close("yes");
-  element("confirm-no", HTMLButtonElement).onclick = () => dialog.close();
   dialog.showModal();
-  return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true }));
+  return new Promise((resolve) => {
+    const answer = (sure: boolean): void => {
+      dialog.close();
+      resolve(sure);
+    };
+    yes.onclick = () => answer(true);
+    element("confirm-no", HTMLButtonElement).onclick = () => answer(false);
+    void closed(dialog).then(() => resolve(false)); // by the Escape key
+  });
 }

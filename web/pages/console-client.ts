@@ -1,3 +1,4 @@
+import { inTime } from "./http.ts";
 import { Fields, type Rest } from "./rest.ts";
 
 /** A stream that somebody publishes to the server, or plays from it. */
@@ -17,6 +18,19 @@ export interface StreamInfo {
   provider: string;
   createdAt: number | null;
 }
+
+/** How a stream gets to the server. Numbers of packets count since it began, and are null if it does not come over WebRTC. */
+export interface PublisherInfo extends StreamInfo {
+  transport: string;
+  keyIntervalMs: number | null;
+  packets: number | null;
+  lost: number | null;
+  jitterMs: number | null;
+  roundTripMs: number | null;
+}
+
+/** How long a picture may take: the publisher's next key frame may be some seconds away. */
+const snapshotMs = 12_000;
 
 /** A session of the Web SDK's signalling. */
 export interface SessionInfo {
@@ -55,6 +69,24 @@ export class ConsoleClient {
     return (await this.rest.search("/stream/find_all", {})).map(parseStream);
   }
 
+  /** The publisher of a stream, and how many play it; null if nobody publishes it. */
+  async stream(name: string): Promise<{ publisher: PublisherInfo; players: number } | null> {
+    const all = (await this.rest.search("/stream/find", { name })).map((one) => new Fields(one));
+    const publisher = all.find((one) => one.flag("published") && !one.flag("standby"));
+    return publisher ? { publisher: parsePublisher(publisher), players: all.filter((one) => !one.flag("published")).length } : null;
+  }
+
+  /** A picture of a stream as it looks now. */
+  snapshot(name: string, signal: AbortSignal): Promise<Blob> {
+    return inTime(snapshotMs, signal, (either) =>
+      this.rest._request(`/stream/snapshot?${new URLSearchParams({ name })}`, { signal: either }, (response) => response.blob()));
+  }
+
+  /** The names and labels of the destinations that the person at the page may push to. */
+  async destinations(): Promise<(readonly [name: string, label: string])[]> {
+    return (await this.rest.search("/destination/find_all", {})).map((one) => new Fields(one)).map((one) => [one.text("name"), one.text("label")] as const);
+  }
+
   async sessions(): Promise<SessionInfo[]> {
     return (await this.rest.search("/connection/find_all", {})).map(parseSession);
   }
@@ -83,7 +115,10 @@ export class ConsoleClient {
 }
 
 export function parseStream(value: unknown): StreamInfo {
-  const fields = new Fields(value);
+  return parseStreamFields(new Fields(value));
+}
+
+function parseStreamFields(fields: Fields): StreamInfo {
   const video = fields.number("bitrate");
   return {
     id: fields.text("mediaSessionId"),
@@ -97,6 +132,20 @@ export function parseStream(value: unknown): StreamInfo {
     plays: fields.text("mediaType") === "play",
     provider: fields.text("mediaProvider"),
     createdAt: fields.number("createDate"),
+  };
+}
+
+function parsePublisher(fields: Fields): PublisherInfo {
+  const reception = new Fields(fields.value("reception"));
+  const [fps, gop] = [fields.number("fps") ?? 0, fields.number("gop") ?? 0];
+  return {
+    ...parseStreamFields(fields),
+    transport: fields.text("transport"),
+    keyIntervalMs: fps > 0 && gop > 0 ? (gop / fps) * 1000 : null,
+    packets: reception.number("packets"),
+    lost: reception.number("lost"),
+    jitterMs: reception.number("jitterMs"),
+    roundTripMs: reception.number("roundTripMs"),
   };
 }
 

@@ -1,16 +1,18 @@
 import { shownTarget } from "./address.ts";
 import type { CallInfo } from "./call-client.ts";
+import { Alarm } from "./alarm.ts";
 import { callRow, type CallHandlers } from "./call-row.ts";
-import { Chart } from "./chart.ts";
 import type { Question } from "./confirm.ts";
 import type { NodeInfo, SessionInfo, StreamInfo } from "./console-client.ts";
 import { element, setText, showAlert } from "./dom.ts";
-import { pushFailure, type Failure } from "./failure.ts";
+import type { Failure } from "./failure.ts";
 import * as format from "./format.ts";
-import type { PushInfo } from "./push-client.ts";
+import { HistoryList, type HistoryHandlers } from "./history-list.ts";
+import type { PastFilter, PushInfo } from "./push-client.ts";
+import { briefPush, isTroubled, PushFigures, pushRow, type PushHandlers } from "./push-row.ts";
 import { isTaking } from "./push-state.ts";
 import { Rows, type Row } from "./rows.ts";
-import { callLabel, consoleWords, explain, pushLabel } from "./words.ts";
+import { callLabel, consoleWords, pushLabel, type Words } from "./words.ts";
 
 /** Everything on the server at one moment. */
 export interface Picture {
@@ -24,17 +26,18 @@ export interface Picture {
   nodes: NodeInfo[];
 }
 
-export interface ConsoleHandlers extends CallHandlers {
+export interface ConsoleHandlers extends CallHandlers, PushHandlers, HistoryHandlers {
+  /** Asks where the stream shall go. */
+  startPush: (stream: string) => void;
+  removePushes: (ids: string[]) => void;
   /** Each of these asks the user first; question is the text. */
-  stopPush: (id: string, question: Question) => void;
   stopStream: (id: string, question: Question) => void;
   endSession: (id: string, question: Question) => void;
   drain: (node: string, question: Question) => void;
   resume: (node: string, question: Question) => void;
 }
 
-/** Five minutes, with one value every two seconds. */
-const chartSize = 150;
+/** How often a value is added to the charts. */
 const sampleMs = 2000;
 
 /** The console on the page. It shows the data that it gets, and decides nothing. */
@@ -45,23 +48,31 @@ export class ConsoleView {
   private readonly calls: Rows<CallInfo>;
   private readonly sessions: Rows<SessionInfo>;
   private readonly nodes: Rows<NodeInfo>;
-  private readonly past: Rows<PushInfo>;
+  private readonly past: HistoryList;
+  private readonly figures = new PushFigures();
+  private readonly alarm = new Alarm("Console");
+  private readonly onlyTrouble = element("only-trouble", HTMLButtonElement);
+  private readonly clear = element("pushes-clear", HTMLButtonElement);
   private picture: Picture = { pushes: [], streams: [], calls: [], sessions: [], nodes: [] };
-  private history: PushInfo[] = [];
+  private counts = new Map<string, number>(); // of pushes, by the name of their stream
   private sampledAt = 0;
-  private due = false; // the next drawing adds a value to the charts
 
   constructor(handlers: ConsoleHandlers) {
-    this.pushes = new Rows("pushes", ({ id }) => id, (row, id) => this.pushRow(row, id, handlers));
-    this.streams = new Rows("streams", ({ id }) => id, (row, id) => this.streamRow(row, id, handlers));
+    this.pushes = new Rows("pushes", ({ id }) => id, (row, id) => pushRow(row, id, this.figures, handlers, () => this.picture.nodes.length > 1), briefPush);
+    this.streams = new Rows("streams", ({ id }) => id, (row, id) => this.streamRow(row, id, handlers), ({ name }) => format.inSentence(name));
     this.calls = new Rows("calls", ({ id }) => id, (row, id) => callRow(row, id, handlers, (stream) => this.pushesOf(stream)));
-    this.sessions = new Rows("sessions", ({ id }) => id, (row, id) => this.sessionRow(row, id, handlers));
+    this.sessions = new Rows("sessions", ({ id }) => id, (row, id) => this.sessionRow(row, id, handlers), ({ address, id }) => address || id);
     this.nodes = new Rows("nodes", ({ id }) => id, (row, id) => nodeRow(row, id, handlers));
-    this.past = new Rows("history", ({ id }) => id, (row) => (push) => showPast(row, push));
+    this.past = new HistoryList(handlers);
     this.filter.addEventListener("input", () => {
       this.draw();
       this.drawHistory();
     });
+    this.onlyTrouble.addEventListener("click", () => {
+      this.onlyTrouble.setAttribute("aria-pressed", String(!this.troubleOnly));
+      this.draw();
+    });
+    this.clear.addEventListener("click", () => handlers.removePushes(this.failed()));
   }
 
   showVersion(version: string): void {
@@ -71,11 +82,18 @@ export class ConsoleView {
   /** Shows nothing of the server: nobody has signed in. */
   lock(): void {
     element("board", HTMLElement).hidden = true;
+    this.alarm.rest();
   }
 
-  /** Shows whether the person at the page may end and change what others have begun, and may stop servers. */
-  allow(control: boolean, admin: boolean): void {
+  /** What the server shall be asked for in the history. */
+  get pastFilter(): PastFilter {
+    return this.past.filter;
+  }
+
+  /** Shows whether the person at the page may end and change what others have begun, may start pushes, and may stop servers. */
+  allow(control: boolean, push: boolean, admin: boolean): void {
     element("board", HTMLElement).classList.toggle("watching", !control);
+    element("board", HTMLElement).classList.toggle("no-push", !push);
     element("nodes", HTMLElement).classList.toggle("watched", !admin);
   }
 
@@ -85,13 +103,28 @@ export class ConsoleView {
     element("board", HTMLElement).classList.toggle("stale", failure !== null);
   }
 
+  /** Shows why something that was asked for was not done, until the next thing is asked for; null hides it. */
+  showRefusal(words: Words | null, detail = ""): void {
+    const box = element("refusal", HTMLElement);
+    showAlert(box, words, detail);
+    box.scrollIntoView({ block: "nearest" });
+  }
+
   show(picture: Picture): void {
     this.picture = picture;
-    this.due = Date.now() - this.sampledAt >= sampleMs;
-    this.sampledAt = this.due ? Date.now() : this.sampledAt;
+    if (Date.now() - this.sampledAt >= sampleMs) {
+      this.sampledAt = Date.now();
+      this.figures.add(picture.pushes);
+    }
+    this.counts = new Map();
+    for (const { sourceName } of picture.pushes) {
+      this.counts.set(sourceName, this.pushesOf(sourceName) + 1);
+    }
     element("board", HTMLElement).hidden = false;
     this.draw();
-    this.due = false;
+    const troubled = this.alarm.look(picture.pushes);
+    this.onlyTrouble.hidden = troubled === 0 && !this.troubleOnly;
+    setText(this.onlyTrouble, `Only trouble (${troubled})`);
     const live = picture.pushes.filter(({ status }) => isTaking(status));
     const total = live.reduce((sum, { bitrateKbps }) => sum + (bitrateKbps ?? 0), 0);
     const show = (id: string, text: string): void => setText(element(id, HTMLElement), text);
@@ -102,8 +135,7 @@ export class ConsoleView {
   }
 
   showHistory(pushes: PushInfo[]): void {
-    this.history = pushes;
-    this.drawHistory();
+    this.past.show(pushes, this.wantedPast);
   }
 
   /** Shows the latest event. */
@@ -114,8 +146,13 @@ export class ConsoleView {
   private draw(): void {
     const { pushes, streams, calls, sessions, nodes } = this.picture;
     const several = nodes.length > 1;
-    const shownPushes = pushes.filter((push) => this.wanted(push.sourceName, shownTarget(push), pushLabel(push.status), several ? push.node : ""));
+    const troubleOnly = this.troubleOnly;
+    const shownPushes = pushes.filter((push) => (!troubleOnly || isTroubled(push)) &&
+      this.wanted(push.sourceName, shownTarget(push), pushLabel(push.status), several ? push.node : "", push.startedBy?.name ?? ""));
     this.pushes.show(shownPushes);
+    const failed = this.failed().length;
+    this.clear.hidden = failed < 2; // one has its own button
+    setText(this.clear, `Remove the ${failed} that failed`);
     this.showEmpty("pushes", pushes.length, shownPushes.length, "Nothing is being pushed. Start a push in the Studio, or by REST.");
     const shownStreams = streams.filter(({ name, provider }) => this.wanted(name, provider));
     this.streams.show(shownStreams);
@@ -139,14 +176,23 @@ export class ConsoleView {
   }
 
   private drawHistory(): void {
-    const shown = this.history.filter((push) => this.wanted(push.sourceName, shownTarget(push), push.reason));
-    this.past.show(shown);
-    this.showEmpty("history", this.history.length, shown.length, "No push has ended since the server was started.");
+    this.past.show(undefined, this.wantedPast);
+  }
+
+  private readonly wantedPast = (push: PushInfo): boolean => this.wanted(push.sourceName, shownTarget(push), push.reason, push.startedBy?.name ?? "");
+
+  private get troubleOnly(): boolean {
+    return this.onlyTrouble.getAttribute("aria-pressed") === "true";
+  }
+
+  /** The pushes in the list that have failed. */
+  private failed(): string[] {
+    return this.picture.pushes.filter(({ status }) => status === "FAILED").map(({ id }) => id);
   }
 
   private wanted(...texts: string[]): boolean {
     const wish = this.filter.value.trim().toLowerCase();
-    return texts.some((text) => text.toLowerCase().includes(wish));
+    return wish === "" || texts.some((text) => text.toLowerCase().includes(wish));
   }
 
   private showEmpty(list: string, all: number, shown: number, nothing: string): void {
@@ -154,53 +200,26 @@ export class ConsoleView {
   }
 
   private pushesOf(stream: string): number {
-    return this.picture.pushes.filter(({ sourceName }) => sourceName === stream).length;
-  }
-
-  private pushRow(row: Row, id: string, handlers: ConsoleHandlers): (push: PushInfo) => void {
-    const rate = new Chart(chartSize, 500, "Bitrate", format.bitrate);
-    const queue = new Chart(chartSize, 1000, "Queue", format.delay);
-    rate.appendTo(row.part("rate-chart"), row.part("rate-max"));
-    queue.appendTo(row.part("queue-chart"), row.part("queue-max"));
-    let shown: PushInfo | null = null;
-    row.part("stop").addEventListener("click", () => handlers.stopPush(id, {
-      title: `Stop the push of “${format.inSentence(shown?.sourceName ?? "")}”?`,
-      text: `${shown ? format.inSentence(shownTarget(shown)) : "Its destination"} gets nothing any more. The stream and its other pushes go on.`,
-      action: "Stop the push",
-    }));
-    return (push) => {
-      shown = push;
-      const live = isTaking(push.status) && !push.stale;
-      row.root.dataset["status"] = push.stale ? "" : push.status;
-      row.set("state", pushLabel(push.status));
-      row.set("name", push.sourceName);
-      row.set("target", shownTarget(push));
-      row.set("bitrate", format.bitrate(live ? push.bitrateKbps : null));
-      row.set("queue", format.delay(live ? push.queuedMs : null));
-      row.set("age", age(push.startedAt));
-      row.set("note", pushNote(push, this.picture.nodes.length > 1));
-      row.part("stop").setAttribute("aria-label", `Stop the push of ${format.inSentence(push.sourceName)} to ${format.inSentence(shownTarget(push))}`);
-      if (this.due) {
-        rate.push(live ? push.bitrateKbps : null);
-        queue.push(live ? push.queuedMs : null);
-      }
-    };
+    return this.counts.get(stream) ?? 0;
   }
 
   private streamRow(row: Row, id: string, handlers: ConsoleHandlers): (stream: StreamInfo) => void {
     let shown: StreamInfo | null = null;
     row.part("stop").addEventListener("click", () => shown && handlers.stopStream(id, streamQuestion(shown, this.pushesOf(shown.name))));
+    row.part("push").addEventListener("click", () => shown && handlers.startPush(shown.name));
     return (stream) => {
       shown = stream;
       row.root.dataset["status"] = stream.plays ? "" : "PUBLISHING";
       row.set("state", stream.plays ? "Played" : "Published");
-      row.set("name", stream.name);
+      row.link("name", stream.name, format.streamPage(stream.name));
       row.set("provider", stream.provider);
       row.set("picture", `${format.size(stream.width, stream.height)}${stream.plays ? "" : `, ${format.frameRate(stream.framesPerSecond)}`}`);
       row.set("codecs", format.codecs(stream.videoCodec, stream.audioCodec));
       row.set("bitrate", format.bitrate(stream.bitrateKbps));
       row.set("pushes", format.count(stream.plays ? null : this.pushesOf(stream.name)));
       row.set("age", age(stream.createdAt));
+      row.part("push").hidden = stream.plays;
+      row.part("push").setAttribute("aria-label", `Push the stream ${format.inSentence(stream.name)}`);
       row.part("stop").setAttribute("aria-label", stream.plays ? `Stop playing ${stream.name}` : `Stop the stream ${stream.name}`);
     };
   }
@@ -231,26 +250,6 @@ function streamQuestion(stream: StreamInfo, pushes: number): Question {
   }
   const more = pushes > 0 ? `, and with it ${count(pushes, "push", "pushes")}` : "";
   return { title: `Stop the stream “${format.inSentence(stream.name)}”?`, text: `Its publisher is cut off${more}.`, action: "Stop the stream" };
-}
-
-function pushNote(push: PushInfo, several: boolean): string {
-  const node = push.node === "" ? "" : push.stale ? `${format.inSentence(push.node)} does not answer: this is what was known last.` : several ? `On ${push.node}.` : "";
-  const sound = push.muted ? "Muted." : push.soundFile !== "" ? `Plays ${push.soundFile}.` : "";
-  const attempts = (push.attempts ?? 0) > 1 && !isTaking(push.status) ? `Attempt ${push.attempts}.` : "";
-  const dropped = (push.droppedFrames ?? 0) > 0 ? `${count(push.droppedFrames ?? 0, "frame", "frames")} dropped.` : "";
-  return [push.info, attempts, dropped, sound, node].filter((part) => part !== "").join(" ");
-}
-
-function showPast(row: Row, push: PushInfo): void {
-  row.root.dataset["status"] = push.status;
-  row.set("state", pushLabel(push.status));
-  row.set("name", push.sourceName);
-  row.set("target", shownTarget(push));
-  row.set("reason", push.reason === "" ? "" : explain(pushFailure(push.reason, push.info)).title);
-  row.set("info", push.info);
-  const { startedAt, endedAt } = push;
-  row.set("when", endedAt === null ? "" : format.moment(endedAt, Date.now()));
-  row.set("lasted", startedAt === null || endedAt === null ? "" : `lasted ${format.clock(endedAt - startedAt)}`);
 }
 
 function nodeState(state: string): string {

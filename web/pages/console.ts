@@ -5,11 +5,11 @@ import { showAccount } from "./account.ts";
 import { hostOf } from "./address.ts";
 import { CallClient } from "./call-client.ts";
 import { loadConfig } from "./config.ts";
-import { confirm, type Question } from "./confirm.ts";
 import { ConsoleClient, type NodeInfo, type SessionInfo } from "./console-client.ts";
 import { ConsoleView, drainMs } from "./console-view.ts";
 import { asFailure, Failure } from "./failure.ts";
 import { inSentence } from "./format.ts";
+import { PushActions } from "./push-actions.ts";
 import { PushClient } from "./push-client.ts";
 import { followPushes, type PushEvent } from "./push-events.ts";
 import { Rest } from "./rest.ts";
@@ -20,11 +20,12 @@ import { pushLabel } from "./words.ts";
 /** How often the server is asked for numbers. Changes of pushes come at once, as events. */
 const pollMs = 2000;
 
+/** The same while nobody looks at the page: the title tells of trouble then, too. */
+const hiddenPollMs = 10_000;
+
 const settleMs = 200;
 
 const longMs = 2 ** 31 - 1; // the longest time that setTimeout can wait
-
-const historyLength = 50;
 
 const forever = new AbortController().signal;
 
@@ -40,30 +41,26 @@ const server = new ConsoleClient(rest);
 const calls = new CallClient(rest);
 const sessions = new Sessions(rest, unlock);
 const signIn = new SignIn(sessions, "Only people who may read from this server can see its console.", unlock);
+const actions = new PushActions(pushes, server, {
+  announce: (text) => view.announce(text),
+  showRefusal: (words, detail) => view.showRefusal(words, detail),
+  fail: show,
+  changed: gap,
+});
 const view = new ConsoleView({
-  stopPush: (id, question) => void ask(question, () => pushes.terminate(id)),
-  stopStream: (id, question) => void ask(question, () => server.stopStream(id)),
-  endSession: (id, question) => void ask(question, () => server.endSession(id)),
-  drain: (node, question) => void ask(question, () => server.drain(node, drainMs)),
-  resume: (node, question) => void ask(question, () => server.resume(node)),
-  hangUp: (id, question) => void ask(question, () => calls.terminate(id)),
+  stopPush: actions.stopPush,
+  startPush: actions.startPush,
+  retryPush: actions.retryPush,
+  removePush: actions.removePush,
+  removePushes: actions.removePushes,
+  wanted: gap,
+  stopStream: (id, question) => void actions.ask(question, () => server.stopStream(id)),
+  endSession: (id, question) => void actions.ask(question, () => server.endSession(id)),
+  drain: (node, question) => void actions.ask(question, () => server.drain(node, drainMs)),
+  resume: (node, question) => void actions.ask(question, () => server.resume(node)),
+  hangUp: (id, question) => void actions.ask(question, () => calls.terminate(id)),
   sendDigits: (id, digits, sent) => void sendDigits(id, digits, sent),
 });
-
-/** Runs an action after the user has confirmed it, and shows the result. */
-async function ask(question: Question, run: () => Promise<void>): Promise<void> {
-  if (!(await confirm(question))) {
-    return;
-  }
-  try {
-    await run();
-    historyIsOld = true;
-  } catch (error) {
-    show(asFailure(error));
-    return; // a successful poll would hide the failure at once
-  }
-  wake.abort();
-}
 
 async function sendDigits(id: string, digits: string, sent: () => void): Promise<void> {
   try {
@@ -88,14 +85,14 @@ async function refresh(): Promise<void> {
   if (!me) {
     me = await sessions.who();
     showAccount(me, sessions);
-    view.allow(may(me, "control"), may(me, "admin"));
+    view.allow(may(me, "control"), may(me, "push"), may(me, "admin"));
   }
   const [found, streams, phones, pages, nodes] = await Promise.all([pushes.find({}), server.streams(), calls.all(), findSessions(), findNodes()]);
   signIn.hide();
   view.show({ pushes: found, streams, calls: phones, sessions: pages, nodes });
   if (historyIsOld) {
     historyIsOld = false;
-    view.showHistory(await pushes.history(historyLength));
+    view.showHistory(await pushes.past(view.pastFilter));
   }
   view.showTrouble(null);
 }
@@ -143,15 +140,10 @@ function tell(event: PushEvent): void {
   wake.abort();
 }
 
+/** What the page shows is old: pushes have ended, something was done, or events were missed. */
 function gap(): void {
   historyIsOld = true;
   wake.abort();
-}
-
-async function visible(): Promise<void> {
-  while (document.hidden) {
-    await new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
-  }
 }
 
 async function follow(): Promise<void> {
@@ -165,7 +157,6 @@ async function run(): Promise<void> {
   view.showVersion(config.version);
   signIn.httpsPort = config.httpsPort;
   for (;;) {
-    await visible();
     try {
       await refresh();
       if (!following) { // only after a login has worked
@@ -174,10 +165,11 @@ async function run(): Promise<void> {
     } catch (error) {
       show(asFailure(error));
     }
-    await sleep(locked ? longMs : pollMs, wake.signal).catch(() => undefined);
+    await sleep(locked ? longMs : document.hidden ? hiddenPollMs : pollMs, wake.signal).catch(() => undefined);
     await sleep(settleMs, forever); // one request for many events
     wake = new AbortController();
   }
 }
 
+document.addEventListener("visibilitychange", () => wake.abort());
 void run();

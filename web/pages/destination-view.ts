@@ -1,10 +1,12 @@
-import { destinationProblems, nameOf, playCommand, type Destination } from "./address.ts";
-import { stepTitle, verdict, type Checked } from "./check.ts";
+import { destinationProblems, holdsSecret, nameOf, plainName, playCommand, withoutKey, type Destination, type Saved } from "./address.ts";
+import { backupTitle, stepWords, unfinished, verdict, type Checked, type CheckStep } from "./check.ts";
 import { copy, create, element, setText, showAlert, showProblem, stamp } from "./dom.ts";
 import type { Failure } from "./failure.ts";
 import * as format from "./format.ts";
-import { kinds, presets, type Kind, type Preset } from "./presets.ts";
+import { sentences, t } from "./language.ts";
+import { kinds, listed, presets, type Kind, type Preset } from "./presets.ts";
 import { initialPush, type PushState } from "./push-state.ts";
+import { SaveForm } from "./save-form.ts";
 import { destinationWords, explain, pushLabel } from "./words.ts";
 
 /** The actions of the user on one destination. */
@@ -18,8 +20,13 @@ export interface DestinationHandlers {
   mute: (muted: boolean) => void;
   /** Plays a file in place of the stream's sound; null ends that. */
   sound: (file: { name: string; loop: boolean } | null) => void;
-  /** Removes the stored key from this browser. */
-  forget: () => void;
+  /** The fields were changed, and what is kept in this browser is to follow. */
+  changed: () => void;
+  /** Moves the destination up (-1) or down (1) in the list. */
+  move: (by: -1 | 1) => void;
+  duplicate: () => void;
+  /** Stores the destination on the server under this name. */
+  save: (name: string) => Promise<void>;
 }
 
 /** The state of the page around a destination. */
@@ -30,27 +37,51 @@ export interface Surroundings {
   busy: boolean;
   /** The server has the stream: pushes may be started and stopped. */
   sending: boolean;
+  /** The server tells how the pushes are. */
+  known: boolean;
   /** The name of the stream. */
   streamName: string;
   /** The prefix of that name at an RTMP server; undefined if the server did not tell it. */
   namePrefix: string | undefined;
+  /** The user may store destinations on the server. */
+  maySave: boolean;
+}
+
+/** The place of a destination in the list. */
+export interface Place {
+  first: boolean;
+  last: boolean;
+  /** Tells destinations with equal names apart: 1, 2 and so on; 0 if no other one has the name. */
+  number: number;
 }
 
 /** One destination on the page: its fields, or the state of its push. It decides nothing. */
 export class DestinationView {
   readonly root: HTMLElement;
   private state = initialPush;
-  private around: Surroundings = { count: 1, busy: false, sending: false, streamName: "", namePrefix: undefined };
+  private around: Surroundings = { count: 1, busy: false, sending: false, known: true, streamName: "", namePrefix: undefined, maySave: false };
+  private spot: Place = { first: true, last: true, number: 0 };
+  private readonly saveForm: SaveForm;
+  private filled: Kind = "server"; // the kind for which the address was entered
+  private readonly addresses = new Map<Kind | "", string>(); // of the listed platforms; "" is for all other kinds
 
-  constructor(readonly key: number, handlers: DestinationHandlers, list: HTMLElement) {
+  constructor(readonly key: number, private readonly id: string, handlers: DestinationHandlers, list: HTMLElement, after: HTMLElement | null) {
     this.root = stamp("destination-template", key);
-    list.append(this.root);
-    for (const kind of kinds) {
-      this.kindInput(kind).addEventListener("change", () => {
+    after ? after.after(this.root) : list.append(this.root);
+    this.platform.append(...listed.map((kind) => new Option(presets[kind].label, kind)));
+    this.saveForm = new SaveForm(key, handlers.save);
+    for (const field of [...this.root.querySelectorAll<HTMLInputElement>("input[type=radio]"), this.platform]) {
+      field.addEventListener("change", () => {
         this.clearCheck();
+        this.changeAddress();
         this.showKind();
       });
     }
+    this.fieldset("where").addEventListener("input", () => handlers.changed());
+    this.input("on").addEventListener("change", () => {
+      this.arrange();
+      handlers.changed();
+    });
     const press = (id: string, run: () => void): void => this.button(id).addEventListener("click", run);
     press("begin", handlers.start);
     press("end", handlers.stop);
@@ -63,7 +94,10 @@ export class DestinationView {
     press("silence", () => handlers.sound(null));
     press("copy", () => void copy(this.button("copy"), this.part("command")));
     press("reveal", () => this.reveal());
-    this.input("keep").addEventListener("change", () => this.input("keep").checked || handlers.forget());
+    this.input("keep").addEventListener("change", () => this.arrange());
+    press("up", () => handlers.move(-1));
+    press("down", () => handlers.move(1));
+    press("duplicate", handlers.duplicate);
     this.input("file").addEventListener("keydown", (event) => {
       if (event.key === "Enter") {
         event.preventDefault();
@@ -88,35 +122,67 @@ export class DestinationView {
   }
 
   get destination(): Destination {
-    const kind = kinds.find((name) => this.kindInput(name).checked) ?? "server";
+    const { kind } = this;
     return { kind, address: kind === "named" ? this.named.value : this.input("address").value.trim(), key: this.input("key").value.trim() };
   }
 
+  /** The destination with its key, its name, and whether the stream goes there. */
+  get saved(): Saved {
+    return { ...this.destination, id: this.id, name: plainName(this.input("called").value), on: this.on };
+  }
+
+  /** What the browser is to keep; null for nothing. */
+  get kept(): Saved | null {
+    if (!this.input("keep").checked) {
+      return null;
+    }
+    return this.input("keep-key").checked ? this.saved : { ...this.saved, ...withoutKey(this.destination) };
+  }
+
+  /** The name for people, which no other destination on the page has. */
   get name(): string {
-    return nameOf(this.destination);
+    return `${this.ownName}${this.spot.number > 0 ? ` (${this.spot.number})` : ""}`;
   }
 
-  /** The user lets this browser store the key. */
-  get kept(): boolean {
-    const preset: Preset = presets[this.destination.kind];
-    return preset.key !== "none" && this.input("keep").checked;
+  /** The name that the user gave it, or that follows from the address. */
+  get ownName(): string {
+    return plainName(this.input("called").value) || nameOf(this.destination);
   }
 
-  fill(to: Destination, kept: boolean): void {
-    this.kindInput(to.kind).checked = true;
+  /** The stream goes there in this show. */
+  get on(): boolean {
+    return this.input("on").checked;
+  }
+
+  turnOn(): void {
+    this.input("on").checked = true;
+    this.arrange();
+  }
+
+  /** keep: the browser keeps the destination; with its key, if there is one. */
+  fill(to: Destination, { name = "", on = true, keep = false }: { name?: string; on?: boolean; keep?: boolean } = {}): void {
+    this.choose(to.kind);
+    this.filled = to.kind;
     if (to.kind === "named") {
       this.named.value = to.address;
+      if (this.named.value !== to.address) {
+        this.named.add(new Option(to.address, to.address, true, true));
+      }
+      this.part("kind-named-label").hidden = false;
     } else {
       this.input("address").value = to.address;
     }
     this.input("key").value = to.key;
-    this.input("keep").checked = kept;
+    this.input("called").value = name;
+    this.input("on").checked = on;
+    this.input("keep").checked = keep;
+    this.input("keep-key").checked = keep && holdsSecret(to) && (to.key !== "" || withoutKey(to).address !== to.address);
     this.showKind();
   }
 
   /** Shows the problems of the fields. Returns the first field that has one, or null. */
   check(): HTMLElement | null {
-    const { kind } = this.destination;
+    const { kind } = this;
     const problems = destinationProblems(this.destination);
     const [where, other] = kind === "named" ? [this.named, this.input("address")] : [this.input("address"), this.named];
     showProblem(where, problems.address);
@@ -128,26 +194,25 @@ export class DestinationView {
   /** Fills the list of the destinations that the server keeps. Without any, their kind is not offered. */
   offer(names: string[]): void {
     const { kind, address } = this.destination;
-    this.named.replaceChildren(...names.map((name) => new Option(name, name)));
-    this.named.value = names.includes(address) ? address : (names[0] ?? "");
+    const gone = kind === "named" && address !== "" && !names.includes(address); // the server says so; nobody else's place is taken for it
+    this.named.replaceChildren(...[...names, ...(gone ? [address] : [])].map((name) => new Option(name, name)));
+    this.named.value = gone || names.includes(address) ? address : (names[0] ?? "");
     this.part("kind-named-label").hidden = names.length === 0;
     if (names.length === 0 && kind === "named") {
-      this.kindInput("server").checked = true;
+      this.choose("server");
     }
     this.showKind();
   }
 
   focus(): void {
-    this.kindInput(this.destination.kind).focus();
+    this.radio(this.kind).focus();
   }
 
   render(state: PushState): void {
     this.state = state;
-    const { push, phase, failure } = state;
+    const { push, phase } = state;
     const live = phase === "live";
-    this.root.dataset["phase"] = failure ? "failed" : phase;
     this.root.dataset["status"] = push?.status ?? "";
-    setText(this.part("state"), this.label());
     setText(this.part("note"), this.note());
 
     setText(this.part("bitrate"), format.bitrate(live ? (push?.bitrateKbps ?? null) : null));
@@ -156,8 +221,9 @@ export class DestinationView {
     this.showClock();
 
     const muted = push?.muted ?? false;
-    this.button("mute").setAttribute("aria-pressed", String(muted));
-    setText(this.part("playing"), push?.soundFile ? `Playing ${push.soundFile}` : "");
+    setText(this.button("mute"), muted ? t("Unmute") : t("Mute"));
+    this.button("mute").classList.toggle("pressed", muted);
+    setText(this.part("playing"), push?.soundFile ? t("Playing {file}", { file: push.soundFile }) : "");
     this.part("silence").hidden = !push?.soundFile;
     if (phase === "idle") {
       this.showSoundTrouble(null);
@@ -170,8 +236,9 @@ export class DestinationView {
   }
 
   /** Adapts to the state of the page around it. */
-  place(around: Surroundings): void {
+  place(around: Surroundings, spot: Place): void {
     this.around = around;
+    this.spot = spot;
     this.showKind();
   }
 
@@ -188,14 +255,14 @@ export class DestinationView {
   /** Shows that the server checks the destination. What it has found out before is no longer true. */
   showChecking(): void {
     this.button("check").disabled = true;
-    setText(this.button("check"), "Checking");
+    setText(this.button("check"), t("Checking"));
     this.clearCheck();
   }
 
   /** Shows what the server has found out, or why it could not; null: that is of no use any more. */
   showCheck(result: Checked | Failure | null): void {
     this.button("check").disabled = false;
-    setText(this.button("check"), "Check");
+    setText(this.button("check"), t("Check"));
     if (result === null) {
       return;
     }
@@ -203,15 +270,32 @@ export class DestinationView {
       showAlert(this.part("check-problem"), explain(result), result.detail);
       return;
     }
-    const list = create("ol");
-    for (const { step, result: how, info } of result.steps) {
-      const line = create("li");
-      line.dataset["result"] = how;
-      line.append(create("strong", "", `${stepTitle(step)}: ${how}`), create("span", "", info));
-      list.append(line);
+    const box = this.part("checked");
+    if (box.hidden || box.querySelectorAll("li").length !== result.steps.length) { // not all were told as they came
+      box.hidden = true;
+      result.steps.forEach((step) => this.showStep(step));
     }
-    this.part("checked").replaceChildren(create("p", "", verdict(result)), list);
-    this.part("checked").hidden = false;
+    box.firstElementChild?.replaceWith(create("p", "", verdict(result)));
+    box.hidden = false;
+  }
+
+  /** Shows a step of a check that goes on, below those at the same address. */
+  showStep({ step, result, info, backup }: CheckStep): void {
+    const box = this.part("checked");
+    if (box.hidden) {
+      box.replaceChildren(create("p", "", unfinished));
+      box.hidden = false;
+    }
+    let list = box.querySelector(`ol[data-backup="${backup}"]`);
+    if (!list) {
+      const made = list = create("ol");
+      made.dataset["backup"] = String(backup);
+      box.append(...(backup > 0 ? [create("p", "", backupTitle(backup))] : []), made);
+    }
+    const line = create("li");
+    line.dataset["result"] = result;
+    line.append(create("strong", "", stepWords(step, result)), Object.assign(create("span", "", info), { lang: "en" }));
+    list.append(line);
   }
 
   private clearCheck(): void {
@@ -223,32 +307,47 @@ export class DestinationView {
   private label(): string {
     const { push, phase, failure } = this.state;
     switch (phase) {
-      case "idle": return failure ? "Not live" : "Stopped";
-      case "stopping": return "Stopping";
-      default: return push ? pushLabel(push.status) : "Asking";
+      case "idle": return failure ? t("Not live") : t("Stopped");
+      case "stopping": return t("Stopping");
+      default: return push ? pushLabel(push.status) : t("Asking");
     }
   }
 
   private note(): string {
     const { push, phase, liveFor } = this.state;
     if (phase === "idle") {
-      return liveFor === null ? "" : `It was live for ${format.clock(liveFor)}.`;
+      return liveFor === null ? "" : t("It was live for {time}.", { time: format.clock(liveFor) });
     }
     if (phase === "stopping") {
       return ""; // the last words of the server were about a push that was to go on
     }
     const attempts = push?.attempts ?? 0;
-    return `${push?.info ?? ""} ${attempts > 1 ? `Attempt ${attempts}.` : ""}`.trim();
+    return sentences(push?.info ?? "", attempts > 1 ? t("Attempt {n}.", { n: attempts }) : "");
   }
 
   private arrange(): void {
     const { phase, push, failure } = this.state;
-    const { count, busy, sending } = this.around;
+    const { count, busy, known, sending } = this.around;
     const focused = this.root.contains(document.activeElement) ? document.activeElement : null; // a hidden element loses the focus
     const running = phase !== "idle";
     const open = phase === "pushing" || phase === "live";
+    this.root.dataset["phase"] = failure ? "failed" : open && !known ? "unsure" : phase;
+    setText(this.part("state"), open && !known ? t("Not known") : this.label());
     this.fieldset("where").disabled = running || busy;
-    this.fieldset("where").hidden = running;
+    this.fieldset("where").hidden = running || !this.on;
+    this.part("tools").hidden = running;
+    this.part("on-label").hidden = running || (count < 2 && this.on);
+    this.input("on").disabled = busy;
+    this.part("test").hidden = !running && !this.on;
+    for (const id of ["up", "down"] as const) {
+      this.part(id).hidden = count < 2;
+      this.button(id).disabled = busy || this.spot[id === "up" ? "first" : "last"];
+    }
+    this.button("duplicate").disabled = busy;
+    this.saveForm.offer(this.around.maySave && !running && !busy && this.kind !== "named" && this.on);
+    const secret = holdsSecret(this.destination);
+    this.part("keep-key-label").hidden = !secret || !this.input("keep").checked;
+    this.part("keep-key-hint").hidden = this.part("keep-key-label").hidden;
     this.part("label").hidden = !running && push === null && failure === null;
     this.part("numbers").hidden = !running;
     this.part("actions").hidden = !running;
@@ -260,13 +359,13 @@ export class DestinationView {
     this.part("remove").hidden = count < 2 || running || busy;
     this.part("begin").hidden = !sending || running;
     showAlert(this.part("failure"), failure && destinationWords(failure, sending && count > 1), failure?.detail);
-    const named = running || (count > 1 && destinationProblems(this.destination).address === "");
-    const name = named ? this.name : "Destination";
+    const named = running || this.input("called").value !== "" || (count > 1 && destinationProblems(this.destination).address === "");
+    const name = named ? this.name : t("Destination");
     setText(this.part("title"), name);
     setText(this.part("whose"), `${name}: `);
     this.part("card-label").hidden = running;
     this.part("card-hint").hidden = running || !this.input("card").checked;
-    for (const id of ["check", "remove", "begin", "mute", "insert", "end"]) {
+    for (const id of ["on", "check", "up", "down", "duplicate", "save", "remove", "begin", "mute", "insert", "end"]) {
       this.part(id).setAttribute("aria-description", name);
     }
     if (focused?.getClientRects().length === 0) {
@@ -275,15 +374,16 @@ export class DestinationView {
   }
 
   private showKind(): void {
-    const { kind } = this.destination;
+    const { kind } = this;
     const preset: Preset = presets[kind];
+    this.part("platform-field").hidden = !listed.includes(kind);
     this.part("named-field").hidden = kind !== "named";
     this.part("address-field").hidden = preset.address !== "" || kind === "named";
     this.part("key-field").hidden = preset.key === "none";
     const { namePrefix, streamName } = this.around;
-    const arrives = namePrefix === undefined ? "The stream arrives there under its name, with the server's prefix"
-      : `The stream arrives there as ${namePrefix}${streamName || "NAME"}`;
-    setText(this.part("address-hint"), kind === "server" ? arrives : "As the platform gives it, such as rtmps://live.example.com/app");
+    const arrives = namePrefix === undefined ? t("The stream arrives there under its name, with the server's prefix")
+      : t("The stream arrives there as {name}", { name: `${namePrefix}${streamName || t("NAME")}` });
+    setText(this.part("address-hint"), kind === "server" ? arrives : (preset.where ?? t("As the platform gives it, such as rtmps://live.example.com/app")));
     setText(this.part("key-hint"), preset.hint);
     this.arrange();
   }
@@ -292,8 +392,8 @@ export class DestinationView {
     const key = this.input("key");
     const shown = key.type === "password";
     key.type = shown ? "text" : "password";
-    setText(this.part("reveal"), shown ? "Hide" : "Show");
-    this.part("reveal").setAttribute("aria-label", shown ? "Hide the stream key" : "Show the stream key");
+    setText(this.part("reveal"), shown ? t("Hide") : t("Show"));
+    this.part("reveal").setAttribute("aria-label", shown ? t("Hide the stream key") : t("Show the stream key"));
   }
 
   private toggleSound(): void {
@@ -307,7 +407,7 @@ export class DestinationView {
 
   private playSound(handlers: DestinationHandlers): void {
     const name = this.input("file").value.trim();
-    showProblem(this.input("file"), name === "" ? "Give the name of a WAV file on the server." : "");
+    showProblem(this.input("file"), name === "" ? t("Give the name of a WAV file on the server.") : "");
     if (name !== "") {
       this.showSoundTrouble(null);
       handlers.sound({ name, loop: this.input("loop").checked });
@@ -318,8 +418,35 @@ export class DestinationView {
     return element(`named-${this.key}`, HTMLSelectElement);
   }
 
-  private kindInput(kind: Kind): HTMLInputElement {
-    return this.input(`kind-${kind}`);
+  private get platform(): HTMLSelectElement {
+    return element(`platform-${this.key}`, HTMLSelectElement);
+  }
+
+  private get kind(): Kind {
+    const chosen = this.root.querySelector<HTMLInputElement>("input[type=radio]:checked")?.value;
+    return kinds.find((kind) => kind === (chosen === "listed" ? this.platform.value : chosen)) ?? "server";
+  }
+
+  private choose(kind: Kind): void {
+    this.radio(kind).checked = true;
+    if (listed.includes(kind)) {
+      this.platform.value = kind;
+    }
+  }
+
+  /** No platform gets the address that was entered for another one: the key would go there. */
+  private changeAddress(): void {
+    const place = (kind: Kind): Kind | "" => (listed.includes(kind) ? kind : "");
+    const [before, now] = [place(this.filled), place(this.kind)];
+    this.filled = this.kind;
+    if (before !== now) {
+      this.addresses.set(before, this.input("address").value);
+      this.input("address").value = this.addresses.get(now) ?? "";
+    }
+  }
+
+  private radio(kind: Kind): HTMLInputElement {
+    return this.input(`kind-${listed.includes(kind) ? "listed" : kind}`);
   }
 
   private part(id: string): HTMLElement {

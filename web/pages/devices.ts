@@ -1,19 +1,23 @@
 import { capture } from "../sdk/src/media.ts";
 import { Failure } from "./failure.ts";
+import { t } from "./language.ts";
+import { constraints, hint, type Processing } from "./microphone.ts";
 
 export interface Quality {
   label: string;
   width: number;
   height: number;
   maxBitrateKbps: number;
+  /** Pictures a second. */
+  frameRate: number;
 }
 
 /** The qualities that people can choose, by the value in the list. */
 export const qualities = {
-  "360p": { label: "Low, 360p", width: 640, height: 360, maxBitrateKbps: 800 },
-  "480p": { label: "Medium, 480p", width: 854, height: 480, maxBitrateKbps: 1500 },
-  "720p": { label: "High, 720p", width: 1280, height: 720, maxBitrateKbps: 2500 },
-  "1080p": { label: "Full HD, 1080p", width: 1920, height: 1080, maxBitrateKbps: 4500 },
+  "360p": { label: t("Low, 360p"), width: 640, height: 360, maxBitrateKbps: 800, frameRate: 30 },
+  "480p": { label: t("Medium, 480p"), width: 854, height: 480, maxBitrateKbps: 1500, frameRate: 30 },
+  "720p": { label: t("High, 720p"), width: 1280, height: 720, maxBitrateKbps: 2500, frameRate: 30 },
+  "1080p": { label: t("Full HD, 1080p"), width: 1920, height: 1080, maxBitrateKbps: 4500, frameRate: 30 },
 } as const satisfies Record<string, Quality>;
 
 export type QualityName = keyof typeof qualities;
@@ -23,9 +27,14 @@ export type Kind = "video" | "audio";
 export interface Choice {
   /** Ids of devices; "" lets the browser choose. */
   camera: string;
+  /** Where the camera of a phone looks; "" for any. It counts while no id is given. */
+  facing: "" | "user" | "environment";
   microphone: string;
+  /** false: sound without a camera. */
+  picture: boolean;
   /** false: picture without sound. */
   sound: boolean;
+  processing: Processing;
   quality: Quality;
 }
 
@@ -47,12 +56,13 @@ export async function open(choice: Choice, kinds: readonly Kind[]): Promise<Medi
     throw blocked;
   }
   const chosen = (deviceId: string): MediaTrackConstraints => (deviceId === "" ? {} : { deviceId: { exact: deviceId } });
+  const camera = choice.camera === "" && choice.facing !== "" ? { facingMode: { ideal: choice.facing } } : chosen(choice.camera);
   const stream = await capture({
-    video: kinds.includes("video") && { ...chosen(choice.camera), ...picture(choice.quality) },
-    audio: kinds.includes("audio") && chosen(choice.microphone),
+    video: kinds.includes("video") && { ...camera, ...picture(choice.quality) },
+    audio: kinds.includes("audio") && { ...chosen(choice.microphone), ...constraints(choice.processing) },
   });
   for (const track of stream.getTracks()) {
-    track.contentHint = track.kind === "video" ? "motion" : "speech";
+    track.contentHint = track.kind === "video" ? "motion" : hint(choice.processing);
   }
   return stream.getTracks();
 }
@@ -66,13 +76,13 @@ export async function openOne(choice: Choice, kind: Kind): Promise<MediaStreamTr
   return track;
 }
 
-/** Changes the size of an open camera's picture. A camera that cannot do that stays as it is. */
+/** Changes the size and the frame rate of an open camera's picture. A camera that cannot do that stays as it is. */
 export async function adapt(camera: MediaStreamTrack, quality: Quality): Promise<void> {
   await camera.applyConstraints(picture(quality)).catch(() => undefined);
 }
 
-function picture({ height, width }: Quality): MediaTrackConstraints {
-  return { width: { ideal: width }, height: { ideal: height }, frameRate: { ideal: 30, max: 30 } };
+function picture({ frameRate, height, width }: Quality): MediaTrackConstraints {
+  return { width: { ideal: width }, height: { ideal: height }, frameRate: { ideal: frameRate, max: frameRate } };
 }
 
 /** True if the browser will open the devices without asking. A browser that cannot tell counts as one that asks. */

@@ -1,4 +1,5 @@
 import type { Failure } from "./failure.ts";
+import { t } from "./language.ts";
 import { explain, type Words } from "./words.ts";
 
 /** The element with this id. Throws if there is none, or one of another type: then page and script do not fit. */
@@ -33,6 +34,22 @@ export function create<K extends keyof HTMLElementTagNameMap>(tag: K, className 
   return Object.assign(document.createElement(tag), { className, textContent: text });
 }
 
+/**
+ * Resolves when the dialog that is open now is closed. A browser tells of a closing only some time after it: what it tells while the
+ * dialog is open belongs to the one before.
+ */
+export function closed(dialog: HTMLDialogElement): Promise<void> {
+  return new Promise((resolve) => {
+    const look = (): void => {
+      if (!dialog.open) {
+        dialog.removeEventListener("close", look);
+        resolve();
+      }
+    };
+    dialog.addEventListener("close", look);
+  });
+}
+
 export interface Link {
   text: string;
   href: string;
@@ -48,7 +65,7 @@ export function showAlert(box: HTMLElement, words: Words | null, detail = "", li
     parts.push(Object.assign(create("a", "", link.text), { href: link.href }));
   }
   if (detail !== "") {
-    parts.push(create("span", "detail", detail));
+    parts.push(Object.assign(create("span", "detail", detail), { lang: "en" })); // the server speaks only English
   }
   const text = parts.map((part) => part.textContent).join("\n");
   if (box.dataset["text"] === text) {
@@ -73,8 +90,8 @@ export function showProblem(field: HTMLElement, problem: string): void {
 export async function copy(button: HTMLButtonElement, source: HTMLElement): Promise<void> {
   try {
     await navigator.clipboard.writeText(source.textContent ?? "");
-    button.textContent = "Copied";
-    setTimeout(() => (button.textContent = "Copy"), 2000);
+    button.textContent = t("Copied");
+    setTimeout(() => (button.textContent = t("Copy")), 2000);
   } catch {
     getSelection()?.selectAllChildren(source); // the user can copy it by keyboard
   }

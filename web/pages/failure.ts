@@ -15,6 +15,9 @@ export const pageReasons = [
   "forbidden", "too_many_tries", // the SDK tells them with "unauthorized" and "busy"
   "offer_refused", "token_needed", "publish_ended", "push_gone", "sound_missing", "sound_refused",
   "digits_refused", "call_unanswered",
+  "disk_full", "disk_slow", "recording_failed",
+  "screen_refused", "screen_failed", "mixer_failed", "image_unreadable",
+  "piece_missing",
 ] as const;
 
 /** The reasons that the server gives for a push; the list is part of its REST API. */

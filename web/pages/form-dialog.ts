@@ -1,6 +1,6 @@
-import { create, element, setText, showAlert } from "./dom.ts";
-import { asFailure } from "./failure.ts";
-import { consoleWords } from "./words.ts";
+import { closed, create, element, setText, showAlert } from "./dom.ts";
+import { asFailure, type Failure } from "./failure.ts";
+import { consoleWords, type Words } from "./words.ts";
 
 /** What somebody has entered: a text for each field, and a list for a field of check boxes. */
 export class Values {
@@ -76,9 +76,11 @@ export class FormDialog {
   private readonly form = element("form-fields", HTMLFormElement);
   private readonly list = element("form-list", HTMLElement);
   private readonly send = element("form-send", HTMLButtonElement);
+  private readonly cancel = element("form-cancel", HTMLButtonElement);
   private readonly trouble = element("form-trouble", HTMLElement);
   private shown: Shown[] = [];
   private submit: (values: Values) => Promise<void> = async () => undefined;
+  private words: (failure: Failure) => Words = consoleWords;
 
   constructor() {
     this.form.addEventListener("submit", (event) => {
@@ -86,13 +88,18 @@ export class FormDialog {
       void this.run();
     });
     this.form.addEventListener("input", () => this.arrange());
-    element("form-cancel", HTMLButtonElement).addEventListener("click", () => this.dialog.close());
-    this.dialog.addEventListener("close", () => this.clear());
+    this.cancel.addEventListener("click", () => this.dialog.close());
+    this.dialog.addEventListener("cancel", (event) => {
+      if (this.send.disabled) {
+        event.preventDefault(); // the answer to what was sent would be lost
+      }
+    });
   }
 
   /** Opens the form. It is closed when submit resolves; the words of a failure are shown in it. */
-  open(form: Form, submit: (values: Values) => Promise<void>): void {
+  open(form: Form, submit: (values: Values) => Promise<void>, words: (failure: Failure) => Words = consoleWords): void {
     this.submit = submit;
+    this.words = words;
     setText(element("form-title", HTMLElement), form.title);
     setText(element("form-text", HTMLElement), form.text ?? "");
     setText(this.send, form.action);
@@ -101,6 +108,7 @@ export class FormDialog {
     this.list.replaceChildren(...this.shown.map(({ box }) => box));
     this.arrange();
     this.dialog.showModal();
+    void closed(this.dialog).then(() => this.clear());
     this.shown[0]?.inputs[0]?.focus();
   }
 
@@ -108,15 +116,15 @@ export class FormDialog {
     if (this.send.disabled || !this.check()) {
       return;
     }
-    this.send.disabled = true;
+    this.send.disabled = this.cancel.disabled = true;
     try {
       await this.submit(this.values);
       this.dialog.close();
     } catch (error) {
       const failure = asFailure(error);
-      showAlert(this.trouble, consoleWords(failure), failure.detail);
+      showAlert(this.trouble, this.words(failure), failure.detail);
     } finally {
-      this.send.disabled = false;
+      this.send.disabled = this.cancel.disabled = false;
     }
   }
 
@@ -215,8 +223,5 @@ export function showSecret(title: string, lines: string[], secret: string): Prom
   element("secret-lines", HTMLElement).replaceChildren(...lines.map((line) => create("p", "", line)));
   code.textContent = secret;
   dialog.showModal();
-  return new Promise((resolve) => dialog.addEventListener("close", () => {
-    code.textContent = "";
-    resolve();
-  }, { once: true }));
+  return closed(dialog).then(() => void (code.textContent = ""));
 }

@@ -1,29 +1,42 @@
-// Formats numbers for people. An unknown number is a dash.
+// Formats numbers and names for people. An unknown number is a dash.
+
+import { locale, t } from "./language.ts";
 
 const unknown = "–";
+
+const forms = [0, 1].map((digits) => new Intl.NumberFormat(locale, { minimumFractionDigits: digits, maximumFractionDigits: digits }));
+
+function number(value: number, digits: 0 | 1 = 0): string {
+  return forms[digits]?.format(value) ?? "";
+}
 
 export function bitrate(kbps: number | null): string {
   if (kbps === null) {
     return unknown;
   }
-  return kbps < 1000 ? `${Math.round(kbps)} kbit/s` : `${(kbps / 1000).toFixed(1)} Mbit/s`;
+  return kbps < 1000 ? t("{rate} kbit/s", { rate: number(kbps) }) : t("{rate} Mbit/s", { rate: number(kbps / 1000, 1) });
 }
 
 export function count(n: number | null): string {
-  return n === null ? unknown : n.toLocaleString("en");
+  return n === null ? unknown : number(n);
 }
 
 export function interval(ms: number | null): string {
-  return ms === null || ms <= 0 ? unknown : `every ${(ms / 1000).toFixed(1)} s`;
+  return ms === null || ms <= 0 ? unknown : t("every {time} s", { time: number(ms / 1000, 1) });
 }
 
 export function frameRate(perSecond: number | null): string {
-  return perSecond === null ? unknown : `${Math.round(perSecond)} fps`;
+  return perSecond === null ? unknown : t("{rate} fps", { rate: number(perSecond) });
 }
 
 /** share is from 0 to 1. */
 export function percent(share: number | null): string {
-  return share === null ? unknown : `${(share * 100).toFixed(1)} %`;
+  return share === null ? unknown : `${number(share * 100, 1)} %`;
+}
+
+/** The size of a file. */
+export function bytes(n: number): string {
+  return n < 1e6 ? t("{size} kB", { size: number(n / 1e3) }) : n < 1e9 ? t("{size} MB", { size: number(n / 1e6) }) : t("{size} GB", { size: number(n / 1e9, 1) });
 }
 
 /** A short time, such as a delay. */
@@ -31,7 +44,7 @@ export function delay(ms: number | null): string {
   if (ms === null) {
     return unknown;
   }
-  return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
+  return ms < 1000 ? t("{time} ms", { time: number(ms) }) : t("{time} s", { time: number(ms / 1000, 1) });
 }
 
 export function size(width: number, height: number): string {
@@ -66,6 +79,11 @@ export function clock(ms: number): string {
 /** The time of day, and for moments before today the date as well. */
 export function moment(at: number, now: number): string {
   const [then, today] = [new Date(at), new Date(now)];
-  const time = then.toLocaleTimeString("en-GB");
-  return then.toDateString() === today.toDateString() ? time : `${then.toLocaleDateString("en-GB", { day: "numeric", month: "short" })}, ${time}`;
+  const time = then.toLocaleTimeString(locale);
+  return then.toDateString() === today.toDateString() ? time : `${then.toLocaleDateString(locale, { day: "numeric", month: "short" })}, ${time}`;
+}
+
+/** The address of the page about a stream. */
+export function streamPage(name: string): string {
+  return `/stream?${new URLSearchParams({ name })}`;
 }

@@ -7,6 +7,8 @@ export interface Health {
   /** The share of lost packets since the last reading, from 0 to 1. */
   loss: number | null;
   roundTripMs: number | null;
+  /** What the browser believes that the network carries. */
+  availableKbps: number | null;
   /** The reason why the picture has been worse than it could be for some time. */
   limit: Limit;
 }
@@ -55,6 +57,7 @@ export class HealthMeter {
     const last = this.last;
     this.last = now;
     const pair = all.find((entry) => entry.type === "candidate-pair" && entry["nominated"] === true);
+    const available = number(pair?.["availableOutgoingBitrate"]);
     const roundTrip = number(heard?.["roundTripTime"]) ?? number(pair?.["currentRoundTripTime"]);
     return {
       width: number(video["frameWidth"]) ?? 0,
@@ -63,6 +66,7 @@ export class HealthMeter {
       kbps: last && now.at > last.at ? ((now.bytes - last.bytes) * 8) / (now.at - last.at) : null,
       loss: last && loss(last, now),
       roundTripMs: roundTrip === null ? null : roundTrip * 1000,
+      availableKbps: available === null ? null : available / 1000,
       limit: this.lasting(video["qualityLimitationReason"], now.at),
     };
   }

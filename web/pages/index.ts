@@ -1,79 +1,182 @@
 // The studio: one stream from this browser to many destinations. This file connects the view with the parts that do the work.
 
-import { listDevices } from "../sdk/src/media.ts";
+import { sleep } from "../sdk/src/backoff.ts";
+import { randomId } from "../sdk/src/id.ts";
+import { isLive, listDevices } from "../sdk/src/media.ts";
+import type { PushOptions, PushRequest } from "../sdk/src/rest.ts";
 import { showAccount } from "./account.ts";
-import { nameProblem, pushRequest, randomName, type Destination } from "./address.ts";
+import { destinationOf, nameOf, nameProblem, pushRequest, randomName, type Destination, type Saved } from "./address.ts";
+import { Awake } from "./awake.ts";
+import { beep } from "./beep.ts";
 import { Broadcast } from "./broadcast.ts";
 import { Capture } from "./capture.ts";
-import { checkDestination } from "./check.ts";
+import { checkDestination, type CheckStep } from "./check.ts";
 import { loadConfig, type Config } from "./config.ts";
+import { DestinationPicture, pictureRequest, type Picture } from "./destination-picture.ts";
 import type { DestinationView } from "./destination-view.ts";
-import { obstacle, permitted, qualities, type Choice } from "./devices.ts";
+import { element } from "./dom.ts";
+import { obstacle, permitted, type Choice, type Quality } from "./devices.ts";
 import { asFailure, Failure } from "./failure.ts";
+import { patienceMs } from "./http.ts";
 import { HealthMeter } from "./health.ts";
+import { HistoryView } from "./history-view.ts";
+import { offerLanguages, t } from "./language.ts";
 import { LevelMeter } from "./level-meter.ts";
-import { forget, keep, kept, recall, remember, rememberLive } from "./memory.ts";
-import { PushClient } from "./push-client.ts";
+import { beeps, hotKeys, keep, kept, recall, remember, rememberBeeps, rememberLive } from "./memory.ts";
+import type { Sounding } from "./media-board.ts";
+import type { Arrival } from "./monitor-view.ts";
+import { askPass } from "./pass.ts";
+import { hint, MicrophoneView } from "./microphone.ts";
+import { PictureProbe } from "./picture-probe.ts";
+import { Fold, Piece } from "./piece.ts";
+import { PushClient, type PushInfo } from "./push-client.ts";
 import { followPushes } from "./push-events.ts";
 import { initialPush, type PushState } from "./push-state.ts";
+import type { Sending } from "./quality.ts";
+import { QualityView } from "./quality-view.ts";
+import { RecordView } from "./record-view.ts";
 import { asList, Fields, Rest } from "./rest.ts";
 import { may, Sessions, type Session } from "./session.ts";
 import { SignIn } from "./sign-in.ts";
+import { Sources } from "./sources.ts";
+import type { Speed } from "./speed-test.ts";
 import { initialStream } from "./stream-state.ts";
 import { summarize } from "./summary.ts";
 import { askTicket, given, type Ticket } from "./ticket.ts";
 import { View, type Inputs } from "./view.ts";
-import { explain } from "./words.ts";
+import { Watchdog, type Observation, type Warning } from "./warnings.ts";
+import { explain, lostWords, qualityWords } from "./words.ts";
 
 /** A destination on the page, and the state of its push. */
 interface Entry {
   view: DestinationView;
+  picture: DestinationPicture;
   state: PushState;
-  /** The copy in the browser's storage; null if there is none. */
-  stored: Destination | null;
 }
 
 const healthMs = 1000;
+
+/** A token to watch what arrives begins sessions for so long; each session asks for a new one. */
+const passS = 60;
+
+/** After a reload, the server may take so long to see that the stream has left. */
+const leaveMs = 3000;
 
 let meter: LevelMeter | null = null;
 let config: Config | null = null;
 let stream = initialStream;
 let nextKey = 1;
 const entries = new Map<number, Entry>();
+const shown = new Set<string>(); // the ids of all destinations that this page has ever shown
 const health = new HealthMeter();
 
 let me: Session | null = null; // null: nobody has signed in
+let keptOptions = new Map<string, PushOptions | undefined>(); // of the destinations that the server keeps, by their names
 
 const rest = new Rest();
+const client = new PushClient(rest);
 const sessions = new Sessions(rest, () => void meet());
-const signIn = new SignIn(sessions, "This server takes streams only from people that it knows.", () => {
+const signIn = new SignIn(sessions, t("This server takes streams only from people that it knows."), () => {
   view.showToken(false);
   void meet();
 });
 const view = new View({
-  open: () => void openDevices().catch(showDeviceFailure),
+  open: () => void openCamera().catch(showDeviceFailure),
   start,
   stop: () => void broadcast.stop(),
   token: useToken,
   add: () => addDestination({ kind: "server", address: "", key: "" }).focus(),
-  pick: () => void pick().catch(showDeviceFailure),
+  pick: () => {
+    sources.pick();
+    void pick().catch(showDeviceFailure);
+  },
   mute: (muted) => capture.mute(muted),
-});
-
-const capture = new Capture({
-  changed: showStream,
-  use: (track) => broadcast.replaceTrack(track),
-  lost: (track) => {
-    const device = track.kind === "video" ? "camera" : "microphone";
-    showStream(capture.stream);
-    view.showDeviceProblem({ title: `The ${device} is gone.`, advice: "Plug it in again, or pick another in the list." });
+  beep: (wanted) => {
+    rememberBeeps(wanted);
+    if (wanted) {
+      beep(); // so that people know what they will hear
+    }
   },
 });
 
-const broadcast = new Broadcast(new PushClient(rest), (follower, signal) => followPushes(rest, follower, signal), {
+let sent: Quality | null = null; // the quality of the show
+let speedTest = new AbortController();
+const quality = new QualityView({
+  changed: () => void pick().catch(showDeviceFailure),
+  test: measureUpload,
+});
+const past = new HistoryView();
+const footage = new RecordView();
+const pieces = {
+  media: new Piece(() => import("./media-board.ts")),
+  monitor: new Piece(() => import("./monitor-view.ts")),
+  share: new Piece(() => import("./share-view.ts")),
+  speed: new Piece(() => import("./speed-test.ts")),
+};
+const media = new Fold("media", async () => {
+  const { MediaBoard } = await pieces.media.get();
+  const board = new MediaBoard(rest, { play: playToAll, failed: askLogin });
+  board.follow(sounding());
+  return board;
+});
+const share = new Fold("share", async () => {
+  const { ShareView } = await pieces.share.get();
+  return new ShareView(rest, () => ({
+    name: view.inputs.name, destinations: ordered().map(([, entry]) => entry.view).filter((one) => one.on).map((one) => one.destination),
+    me, httpsPort: config?.httpsPort ?? 0,
+  }));
+});
+const monitor = new Fold("arrives", async () => {
+  const { MonitorView } = await pieces.monitor.get();
+  return new MonitorView(arrivals, async (name) => view.inputs.token || (may(me, "control") ? askPass(rest, name, passS) : ""),
+    async () => (stream.phase === "sending" ? broadcast.stats() : null));
+});
+const awake = new Awake();
+const watchdog = new Watchdog();
+const probe = new PictureProbe(view.video);
+let warned = new Set<string>();
+
+const capture = new Capture({
+  changed: showStream,
+  use: (kind, track) => sources.take(kind, track),
+  lost: (track) => {
+    void sources.lost().then(showStream);
+    view.showDeviceProblem(lostWords(track.kind, isRunning()));
+  },
+});
+
+const microphone = new MicrophoneView({
+  processing: () => void pick().catch((error: unknown) => {
+    showDeviceFailure(error);
+    microphone.show(capture.processing ?? microphone.processing);
+  }),
+  volume: (factor) => sources.setVolume(factor),
+  monitor: (wanted) => meter?.monitor(wanted),
+});
+
+const sources = new Sources({
+  changed: showStream,
+  use: (track) => broadcast.replaceTrack(track),
+  open: () => pick(),
+  name: () => view.inputs.name,
+});
+sources.stage.wishes.volume = microphone.volume;
+
+const broadcast = new Broadcast(client, (follower, signal) => followPushes(rest, follower, signal), {
   stream: (state) => {
+    if ((state.phase === "idle") !== (stream.phase === "idle")) {
+      rememberLive(state.phase !== "idle");
+    }
     stream = state;
+    past.follow(state, view.inputs.name);
+    quality.follow(state.phase);
+    footage.follow(state.phase, view.inputs.name);
+    awake.keep(isRunning());
+    if (!isRunning()) {
+      sources.end();
+    }
     askLogin(state.failure);
+    askLogin(state.away);
     if (state.locked) {
       askWho(false);
     }
@@ -83,6 +186,7 @@ const broadcast = new Broadcast(new PushClient(rest), (follower, signal) => foll
     const entry = entries.get(key);
     if (entry) {
       entry.state = state;
+      past.happenings.push(key, entry.view.name, state);
       entry.view.render(state);
       askLogin(state.failure);
       render();
@@ -111,7 +215,9 @@ async function meet(): Promise<void> {
     signIn.hide();
     view.showToken(me.kind !== "user" && rest.token !== "");
     broadcast.signIn();
+    view.maySave = may(me, "admin");
     view.offer(may(me, "push") || may(me, "control") ? await findDestinations() : []);
+    media.view?.meet();
   } catch (error) {
     const failure = asFailure(error);
     if (failure.reason === "unauthorized") {
@@ -125,45 +231,83 @@ async function meet(): Promise<void> {
 
 /** The names of the destinations that the server keeps. A server that cannot list them has none for this page. */
 async function findDestinations(): Promise<string[]> {
-  const found = await rest.search("/destination/find_all", {}).catch(() => []);
-  return asList(found).map((one) => new Fields(one).text("name")).filter((name) => name !== "");
+  const found = asList(await rest.search("/destination/find_all", {}).catch(() => [])).map((one) => new Fields(one));
+  keptOptions = new Map(found.map((one) => [one.text("name"), one.value("options") as PushOptions | undefined]));
+  return found.map((one) => one.text("name")).filter((name) => name !== "");
+}
+
+/**
+ * The request for a push that waits while the stream is away. The options of a request replace those of a destination that the server keeps.
+ * Only administrators are told these, so from others they come without any.
+ */
+function startRequest(name: string, to: Destination, picture: Picture): PushRequest {
+  const options = to.kind === "named" ? keptOptions.get(to.address) : {};
+  const { options: fit, ...size } = pictureRequest(picture);
+  return { ...pushRequest(name, to), ...size, ...((options || fit) && { options: { onSourceLoss: "hold", ...options, ...fit } }) };
 }
 
 function render(): void {
   const parts = [...entries.values()].filter(({ state }) => state !== initialPush);
   view.render(stream, summarize(stream, parts.map((entry) => ({ name: entry.view.name, state: entry.state }))));
+  media.view?.follow(sounding());
 }
 
-function showStream(media: MediaStream | null): void {
-  view.showStream(media);
-  const track = media?.getAudioTracks()[0];
+/** What the show does with sounds at present. */
+function sounding(): Sounding {
+  const live = [...entries.values()].filter(({ state }) => state.phase === "live");
+  return { live: live.length > 0, playing: live.flatMap(({ state }) => state.push?.soundFile || []) };
+}
+
+function showStream(): void {
+  const media = sources.stage.stream;
+  view.showStream(media, !sources.stage.complete, capture.stream?.getAudioTracks().some(isLive) ?? false);
+  footage.use(media, quality.chosen);
+  const [track] = media.getAudioTracks();
   if (track !== meter?.track) {
     meter?.close();
     meter = track ? new LevelMeter(track, (level) => view.showLevel(level)) : null;
+    meter?.monitor(microphone.monitored);
   }
 }
 
 /** Opens the devices that are picked in the lists. Then the lists show the devices in use, which may be others. */
 async function openDevices(): Promise<MediaStream> {
   try {
-    const opened = await capture.open(choice(view.inputs));
+    const { quality } = await openChosen();
     view.showDeviceProblem(null);
-    return opened;
+    return await sources.prepare(quality, isRunning());
   } finally {
     await showDevices().catch(() => undefined); // if the devices could not be opened, listing them may be forbidden as well
   }
+}
+
+async function openChosen(): Promise<Choice> {
+  const chosen = choice(view.inputs);
+  await capture.open(chosen);
+  return chosen;
+}
+
+/** Opens the devices by the button on the cover, the camera above all. */
+async function openCamera(): Promise<void> {
+  await sources.wantCamera();
+  await openDevices();
+}
+
+/** A show runs: something is sent, or is about to be. */
+function isRunning(): boolean {
+  return stream.phase !== "idle" && stream.phase !== "waiting";
 }
 
 function showDeviceFailure(error: unknown): void {
   const failure = asFailure(error, "device_failed");
   const port = config?.httpsPort ?? 0;
   const link = failure.reason === "insecure_origin" && port !== 0
-    ? { text: "Open this page by https", href: `https://${location.hostname}:${port}/` } : undefined;
+    ? { text: t("Open this page by https"), href: `https://${location.hostname}:${port}/` } : undefined;
   view.showDeviceProblem(explain(failure), link);
 }
 
 function choice(inputs: Inputs): Choice {
-  return { camera: inputs.camera, microphone: inputs.microphone, sound: inputs.sound, quality: qualities[inputs.quality] };
+  return { camera: inputs.camera, microphone: inputs.microphone, sound: inputs.sound, processing: microphone.processing, quality: quality.chosen, ...sources.choice };
 }
 
 async function showDevices(): Promise<void> {
@@ -176,30 +320,77 @@ async function showDevices(): Promise<void> {
 /** Another device or quality was picked. While nothing is open, it takes effect with the next Start. */
 async function pick(): Promise<void> {
   if (capture.stream || stream.phase !== "idle") {
-    await openDevices();
+    footage.prepare(quality.chosen);
+    await openDevices().finally(() => footage.use(sources.stage.stream, quality.chosen));
+    if (stream.phase !== "idle") {
+      await broadcast.changeQuality(sending());
+      if (sent !== quality.chosen) {
+        past.happenings.note(qualityWords(quality.chosen));
+        sent = quality.chosen;
+      }
+    }
   }
 }
 
-function addDestination(to: Destination, stored: Destination | null = null): DestinationView {
+/** How the stream is sent. */
+function sending(): Sending {
+  return { ...quality.sending, stereo: hint(microphone.processing) === "music" };
+}
+
+/** keep: the browser keeps it. */
+function addDestination(to: Destination & Partial<Saved>, keep = false, after: DestinationView | null = null): DestinationView {
   const key = nextKey++;
-  const destination = view.addDestination(key, {
+  const id = to.id ?? randomId();
+  shown.add(id);
+  const destination = view.addDestination(key, id, {
     start: () => startDestination(key),
     stop: () => void broadcast.stopPush(key),
     remove: () => removeDestination(key),
     check: (card) => void check(key, card),
     mute: (muted) => change(key, (client, id) => client.mute(id, muted)),
     sound: (file) => change(key, (client, id) => (file ? client.soundOn(id, file.name, file.loop) : client.soundOff(id))),
-    forget: () => store(key, false),
-  });
-  destination.fill(to, stored !== null);
-  entries.set(key, { view: destination, state: initialPush, stored });
+    changed: () => {
+      view.arrange();
+      store();
+    },
+    move: (by) => {
+      view.moveDestination(key, by);
+      store();
+    },
+    duplicate: () => {
+      const { id: _, ...copy } = destination.saved;
+      addDestination({ ...copy, name: "" }, destination.kept !== null, destination).focus();
+      store();
+    },
+    save: (name) => saveOnServer(destination, name),
+  }, after);
+  destination.fill(to, { ...to, keep });
+  entries.set(key, { view: destination, picture: new DestinationPicture(key), state: initialPush });
+  view.arrange();
   return destination;
 }
 
+/** Stores a destination on the server. From then on the page knows only its name. */
+async function saveOnServer(destination: DestinationView, name: string): Promise<void> {
+  const { rtmpUrl, rtmpTransponderFullUrl } = pushRequest("", destination.destination);
+  const wrong = destination.check();
+  if (wrong) {
+    wrong.focus();
+    return;
+  }
+  await rest.order("/destination/create", { name, streams: ["*"], rtmpUrl, rtmpTransponderFullUrl }, patienceMs.slow);
+  view.offer(await findDestinations());
+  destination.fill({ kind: "named", address: name, key: "" }, { ...destination.saved, keep: destination.kept !== null });
+  view.arrange();
+  store();
+  destination.focus();
+}
+
 function removeDestination(key: number): void {
-  store(key, false);
   entries.delete(key);
+  past.remove(key);
   view.removeDestination(key);
+  store();
   render();
 }
 
@@ -215,23 +406,43 @@ async function check(key: number, card: boolean): Promise<void> {
   rest.token = token;
   entry.view.showChecking();
   const to = entry.view.destination;
-  const result = await checkDestination(rest, pushRequest(nameProblem(name) === "" ? name : "", to), card).catch(asFailure);
+  const asked = (): boolean => JSON.stringify(entry.view.destination) === JSON.stringify(to);
+  const heard = (step: CheckStep): void => {
+    if (asked()) {
+      entry.view.showStep(step);
+    }
+  };
+  const result = await checkDestination(rest, pushRequest(nameProblem(name) === "" ? name : "", to), card, heard).catch(asFailure);
   askLogin("steps" in result ? null : result);
-  entry.view.showCheck(JSON.stringify(entry.view.destination) === JSON.stringify(to) ? result : null);
+  entry.view.showCheck(asked() ? result : null);
 }
 
-/** Stores the fields of a destination in the browser, or removes them. */
-function store(key: number, wanted: boolean): void {
-  const entry = entries.get(key);
-  if (!entry) {
-    return;
-  }
-  if (entry.stored) {
-    forget(entry.stored);
-  }
-  entry.stored = wanted ? entry.view.destination : null;
-  if (entry.stored) {
-    keep(entry.stored);
+/** The destinations in the order in which they are shown, with their numbers. */
+function ordered(): [key: number, entry: Entry][] {
+  return view.order.flatMap((key) => {
+    const entry = entries.get(key);
+    return entry ? [[key, entry] as [number, Entry]] : [];
+  });
+}
+
+/** Stores in the browser what the user wants to be kept there, and nothing else. */
+function store(): void {
+  keep(ordered().map(([, entry]) => entry.view.kept).filter((one) => one !== null), shown);
+}
+
+/** Keeps in this tab what a reload of the page brings back. */
+function rememberFields(): void {
+  const { name, quality } = view.inputs;
+  const all = ordered().map(([, entry]) => entry.view);
+  remember({ name, quality, live: false, order: all.map(({ saved }) => saved.id), destinations: all.filter((one) => one.kept === null).map((one) => one.saved) });
+}
+
+/** Plays a sound at all destinations that get the stream; null ends the sounds that play. What fails is said at its destination. */
+function playToAll(name: string | null): void {
+  for (const [key, { state }] of entries) {
+    if (state.phase === "live" && (name !== null || state.push?.soundFile)) {
+      change(key, (client, id) => (name === null ? client.soundOff(id) : client.soundOn(id, name, false)));
+    }
   }
 }
 
@@ -266,40 +477,68 @@ async function ticket(name: string, token: string): Promise<Ticket> {
   return may(me, "control") ? askTicket(rest, name, me.kind === "user" ? "" : "studio") : given("");
 }
 
+/** Measures the upload to the server, until a show begins. */
+async function measureUpload(onProgress: (share: number) => void): Promise<Speed> {
+  const { name, token } = view.inputs;
+  rest.token = token;
+  speedTest = new AbortController();
+  try {
+    const { testUpload } = await pieces.speed.get();
+    return await testUpload(nameProblem(name) === "" ? name : "test", (own) => ticket(own, token), onProgress, speedTest.signal);
+  } catch (error) {
+    askLogin(asFailure(error));
+    throw error;
+  }
+}
+
 function start(): void {
   const inputs = view.inputs;
-  if (!view.showProblems(nameProblem(inputs.name))) {
+  const goesOn = stream.phase === "waiting";
+  if (!goesOn && !view.showProblems(nameProblem(inputs.name))) {
     return;
   }
   rest.token = inputs.token;
-  for (const [key, entry] of entries) {
-    store(key, entry.view.kept);
-    entry.state = initialPush;
-    entry.view.render(initialPush);
+  if (!goesOn) {
+    for (const entry of entries.values()) {
+      entry.state = initialPush;
+      entry.view.render(initialPush);
+    }
+    store();
+    rememberFields();
   }
-  const open = [...entries.values()].filter((entry) => !entry.stored).map((entry) => entry.view.destination);
-  remember({ name: inputs.name, quality: inputs.quality, destinations: open, live: false });
+  speedTest.abort();
+  sent = quality.chosen;
   view.begin();
   health.reset();
   broadcast.start({
     open: openDevices,
     name: inputs.name,
     ticket: () => ticket(inputs.name, inputs.token),
-    maxBitrateKbps: qualities[inputs.quality].maxBitrateKbps,
-    pushes: new Map([...entries].map(([key, entry]) => [key, pushRequest(inputs.name, entry.view.destination)])),
+    ...sending(),
+    pushes: new Map(goesOn ? [] : ordered().filter(([, entry]) => entry.view.on)
+      .map(([key, entry]) => [key, startRequest(inputs.name, entry.view.destination, entry.picture.picture)])),
   });
 }
 
 /** Starts a push of the running stream to one more destination. */
 function startDestination(key: number): void {
   const entry = entries.get(key);
+  entry?.view.turnOn();
   const wrong = entry?.view.check();
   if (!entry || wrong) {
     wrong?.focus();
     return;
   }
-  store(key, entry.view.kept);
-  void broadcast.startPush(key, pushRequest(view.inputs.name, entry.view.destination));
+  store();
+  void broadcast.startPush(key, startRequest(view.inputs.name, entry.view.destination, entry.picture.picture));
+}
+
+/** The streams of the show that this server has: the stream itself, and what gets back to its own RTMP port. */
+function arrivals(): Arrival[] {
+  const ours = new RegExp(`^rtmp://(localhost|127\\.0\\.0\\.1|\\[::1\\])${config?.rtmpPort === 1935 ? "(:1935)?" : `:${config?.rtmpPort}`}/`);
+  const back = [...entries.values()].flatMap(({ state: { phase, push }, view: { name } }) => (
+    phase === "live" && push && !push.secretName && ours.test(push.rtmpUrl) ? [{ name: push.streamName, label: t("At {name}", { name }) }] : []));
+  return [{ name: view.inputs.name, label: t("The stream itself") }, ...back];
 }
 
 async function readHealth(): Promise<void> {
@@ -308,26 +547,61 @@ async function readHealth(): Promise<void> {
   const interval = [...entries.values()].map(({ state }) => (state.phase === "live" ? state.push?.keyIntervalMs : null));
   const reasons = [...entries.values()].map(({ state }) => (state.phase === "live" ? (state.push?.reason ?? "") : ""));
   const missing = reasons.find((reason) => reason.startsWith("source_")) ?? null;
-  view.showHealth(report ? health.read(report.values()) : null, interval.find((ms) => (ms ?? 0) > 0) ?? null, missing);
+  const measured = report ? health.read(report.values()) : null;
+  const picture = report && sources.cameraAlone ? await probe.read() : null;
+  const warnings = warn(stream.phase !== "sending" ? null : {
+    at: Date.now(), picture, peak: meter?.peak ?? null, muted: meter !== null && view.muted, health: measured,
+    wantedKbps: quality.chosen.maxBitrateKbps, missing,
+    destinations: [...entries.values()].map((entry) => ({ name: entry.view.name, state: entry.state })), recording: footage.failure,
+  });
+  past.read(Date.now(), measured, [...entries].map(([key, { state, view: { name } }]) => ({ key, name, state })), warnings);
+  view.showHealth(measured, interval.find((ms) => (ms ?? 0) > 0) ?? null, missing, warnings.some(({ upload }) => upload));
+}
+
+/** Shows the warnings of a running show; null: nothing is sent. A warning that is new makes a sound, if the user wants that. */
+function warn(now: Observation | null): Warning[] {
+  if (!now) {
+    watchdog.reset();
+  }
+  const warnings = now ? watchdog.read(now) : [];
+  view.showWarnings(warnings);
+  if (warnings.some(({ code }) => !warned.has(code)) && beeps()) {
+    beep();
+  }
+  warned = new Set(warnings.map(({ code }) => code));
+  return warnings;
 }
 
 /** Fills the fields with the values from before a reload, or with values that work on this server. */
 async function begin(): Promise<void> {
+  element("media", HTMLDetailsElement).open = hotKeys(); // keys must not play what nobody sees
   const memory = recall();
+  const proposal = location.search === "" ? null : await findProposal();
+  history.replaceState(history.state, "", location.pathname); // after a reload, it is not proposed again
   config = await loadConfig();
   signIn.httpsPort = config.httpsPort;
   view.namePrefix = config.namePrefix;
-  view.fill({ name: memory?.name ?? randomName(), quality: memory?.quality ?? "720p" });
+  view.fill({ name: (memory?.live ? "" : proposal?.name) || (memory?.name ?? randomName()), quality: memory?.quality ?? "720p" });
+  quality.follow(stream.phase);
   await meet();
-  const stored = kept();
+  const left = memory?.live ? await findLeft(memory.name) : [];
   const address = config.rtmpPort === 0 ? "" : `rtmp://localhost:${config.rtmpPort}/live`;
   const usual: Destination = { kind: "server", address, key: "" };
-  for (const to of memory?.destinations ?? []) {
+  const stored = kept();
+  const place = (id: string): number => (memory?.order ?? []).indexOf(id) >>> 0; // those that are not in the order come last
+  const all = [...(memory?.destinations ?? []).map((to) => ({ to, keep: false })), ...stored.map((to) => ({ to, keep: true }))]
+    .sort((a, b) => place(a.to.id) - place(b.to.id));
+  const matches = ({ to }: { to: Saved }, push: PushInfo): boolean => pushRequest("", to).rtmpUrl === push.rtmpUrl;
+  const found = new Map((left ?? []).map((push) => {
+    const one = all.find((known) => known.to.on && matches(known, push));
+    return [addDestination(one?.to ?? destinationOf(push), one?.keep).key, push];
+  }));
+  const names = new Set([...entries.values()].map((entry) => entry.view.name));
+  for (const { to, keep: keeps } of all) {
     const lost = to.kind === "named" ? !view.offered.includes(to.address) : to.kind === "server" && to.address === "";
-    addDestination(lost ? usual : to);
-  }
-  for (const to of stored) {
-    addDestination(to, to);
+    if (!shown.has(to.id) && (keeps || !names.has(nameOf(to)))) {
+      addDestination(lost && !keeps ? { ...usual, on: to.on, name: to.name } : to, keeps);
+    }
   }
   if (entries.size === 0) {
     // Whoever is no administrator may push to what the server keeps, and often to nothing else.
@@ -335,11 +609,30 @@ async function begin(): Promise<void> {
     addDestination(first !== undefined && !may(me, "admin") ? { kind: "named", address: first, key: "" } : usual);
   }
   view.showVersion(config.version);
-  if (memory?.live) {
-    broadcast.report(new Failure("publish_ended"));
+  offerLanguages(() => {
+    const idle = stream.phase === "idle";
+    if (idle) {
+      rememberFields();
+    }
+    return idle;
+  });
+  view.showBeep(beeps());
+  if (memory && found.size > 0) {
+    broadcast.adopt(memory.name, found);
+  } else if (memory?.live) {
     rememberLive(false);
+    if (left) {
+      broadcast.report(new Failure("publish_ended"));
+    }
   }
-  setInterval(() => void readHealth(), healthMs);
+  if (proposal) {
+    void proposal.ask().then((wanted) => wanted.forEach((to) => addDestination(to)));
+  }
+  setInterval(() => {
+    void readHealth();
+    share.view?.render();
+    monitor.view?.render();
+  }, healthMs);
   const blocked = obstacle();
   if (blocked) {
     showDeviceFailure(blocked);
@@ -351,15 +644,54 @@ async function begin(): Promise<void> {
   }
 }
 
+/** What the link that opened the page proposes. */
+async function findProposal(): Promise<{ name: string; ask: () => Promise<Destination[]> } | null> {
+  try {
+    const { proposalIn, propose } = await pieces.share.get();
+    const proposal = proposalIn(location.search);
+    return proposal && { name: proposal.name, ask: () => propose(proposal) };
+  } catch (error) {
+    broadcast.report(asFailure(error));
+    return null;
+  }
+}
+
+/** The pushes of a show whose page was left; null if somebody else sends the stream now, such as the page from which this tab was copied. */
+async function findLeft(name: string): Promise<PushInfo[] | null> {
+  for (const deadline = Date.now() + leaveMs; ; await sleep(200)) {
+    const found = (await client.find({ streamName: name }).catch(() => [])).filter(({ sourceName }) => sourceName === name);
+    if (found.length === 0 || found.some(({ status }) => status === "HOLDING" || status === "AWAITING")) {
+      return found;
+    }
+    if (Date.now() > deadline) {
+      return null;
+    }
+  }
+}
+
+window.addEventListener("pageshow", (event) => {
+  if (event.persisted && stream.phase !== "idle") {
+    location.reload(); // the browser brings back a page that has ended its stream when it was left
+  }
+});
+
+for (const event of ["online", "offline"]) {
+  window.addEventListener(event, () => broadcast.doubt());
+}
+for (const event of ["visibilitychange", "resume"]) {
+  document.addEventListener(event, () => broadcast.doubt());
+}
+
+view.video.addEventListener("resize", () => void sources.lost()); // a phone may have been turned
+
 window.addEventListener("beforeunload", (event) => {
-  if (stream.phase !== "idle") {
+  if (isRunning()) {
     event.preventDefault(); // the browser asks whether to leave
   }
 });
 
 window.addEventListener("pagehide", () => {
   if (stream.phase !== "idle") {
-    rememberLive(true);
     broadcast.abandon();
   }
 });

@@ -1,19 +1,26 @@
-import type { Destination } from "./address.ts";
+import { plainName, type Saved } from "./address.ts";
 import type { QualityName } from "./devices.ts";
 import { presets, type Preset } from "./presets.ts";
+import { validWishes, type Wishes } from "./quality.ts";
 
 /** The values that survive a reload of the page, in this tab only. No key or token, and no address that may hold one. */
 export interface Memory {
   name: string;
   quality: QualityName;
   /** Only the destinations that are not kept in the browser. */
-  destinations: Destination[];
+  destinations: Saved[];
+  /** The ids of all destinations, in their order. */
+  order: string[];
   /** The page was left while it was live. */
   live: boolean;
 }
 
 const tabKey = "transponder.broadcast";
 const browserKey = "transponder.destinations";
+const hotKeysKey = "transponder.hotKeys";
+const beepKey = "transponder.beep";
+const recordKey = "transponder.record";
+const qualityKey = "transponder.quality";
 
 export function remember(memory: Memory): void {
   save("sessionStorage", tabKey, { ...memory, destinations: memory.destinations.map(withoutSecrets) });
@@ -29,48 +36,83 @@ export function rememberLive(live: boolean): void {
 /** The remembered values; null if there are none. */
 export function recall(): Memory | null {
   const memory = load("sessionStorage", tabKey) as Memory | null;
-  return memory && Array.isArray(memory.destinations) ? { ...memory, destinations: memory.destinations.filter(valid) } : null;
+  return memory && Array.isArray(memory.destinations)
+    ? { ...memory, destinations: list(memory.destinations), order: Array.isArray(memory.order) ? memory.order : [] } : null;
 }
 
-/** The destinations that the user asked to keep in this browser, with their keys. */
-export function kept(): Destination[] {
-  const list = load("localStorage", browserKey);
-  return Array.isArray(list) ? list.filter(valid) : [];
+/** Whether the page makes a sound when something is wrong. */
+export function beeps(): boolean {
+  return load("localStorage", beepKey) === true;
 }
 
-export function keep(one: Destination): void {
-  forget(one);
-  save("localStorage", browserKey, [...kept(), one]);
+export function rememberBeeps(wanted: boolean): void {
+  save("localStorage", beepKey, wanted);
 }
 
-export function forget(one: Destination): void {
-  const others = kept().filter((other) => !same(one, other));
-  others.length > 0 ? save("localStorage", browserKey, others) : remove("localStorage", browserKey);
+/** Whether keys play the sounds of the server. */
+export function hotKeys(): boolean {
+  return load("localStorage", hotKeysKey) === true;
 }
 
-function same(a: Destination, b: Destination): boolean {
-  return a.kind === b.kind && a.address === b.address && a.key === b.key;
+export function rememberHotKeys(wanted: boolean): void {
+  save("localStorage", hotKeysKey, wanted);
 }
 
-function withoutSecrets({ kind, address }: Destination): Destination {
-  if (kind === "named") {
-    return { kind, address, key: "" };
+/** The bit rate, the frame rate and the codec that were chosen last. */
+export function recallWishes(): Wishes {
+  return validWishes(load("localStorage", qualityKey));
+}
+
+export function rememberWishes(wishes: Wishes): void {
+  save("localStorage", qualityKey, wishes);
+}
+
+/** Whether shows are recorded in this browser. */
+export function recordWanted(): boolean {
+  return load("localStorage", recordKey) === true;
+}
+
+export function rememberRecord(wanted: boolean): void {
+  save("localStorage", recordKey, wanted);
+}
+
+/** The destinations that the user asked to keep in this browser, in their order. Keys are among them only if he asked for that, too. */
+export function kept(): Saved[] {
+  return list(load("localStorage", browserKey));
+}
+
+/** Keeps these destinations in this browser. Of those that are there already, the ones with other ids than the page has ever shown stay: another tab keeps them. */
+export function keep(ours: Saved[], shown: ReadonlySet<string>): void {
+  const all = [...ours, ...kept().filter(({ id }) => !shown.has(id))];
+  all.length > 0 ? save("localStorage", browserKey, all) : remove("localStorage", browserKey);
+}
+
+function withoutSecrets(one: Saved): Saved {
+  if (one.kind === "named") {
+    return { ...one, key: "" };
   }
-  const preset: Preset = presets[kind];
-  const secret = preset.key !== "none" || address.includes("@") || address.includes("?");
-  return { kind, address: secret ? "" : address, key: "" };
+  const preset: Preset = presets[one.kind];
+  const secret = preset.key !== "none" || /[@?]/.test(one.address);
+  return { ...one, address: secret ? "" : one.address, key: "" };
 }
 
-/** Another version of this page may have stored something else. */
-function valid(one: unknown): one is Destination {
-  return typeof one === "object" && one !== null && "kind" in one && String(one.kind) in presets
+/** The valid destinations of a stored list. Another version of this page may have stored something else, or less. */
+function list(stored: unknown): Saved[] {
+  return (Array.isArray(stored) ? stored : []).filter(valid).map((one, i) => ({
+    kind: one.kind, address: one.address, key: one.key, id: typeof one.id === "string" ? one.id : `old-${i}`,
+    name: typeof one.name === "string" ? plainName(one.name) : "", on: one.on !== false,
+  }));
+}
+
+function valid(one: unknown): one is Saved {
+  return typeof one === "object" && one !== null && "kind" in one && Object.hasOwn(presets, String(one.kind))
     && "address" in one && typeof one.address === "string" && "key" in one && typeof one.key === "string";
 }
 
 /** A name, not the object: a browser may forbid even to read the property of window. */
 type Where = "sessionStorage" | "localStorage";
 
-function load(where: Where, key: string): unknown {
+export function load(where: Where, key: string): unknown {
   try {
     return JSON.parse(globalThis[where].getItem(key) ?? "null");
   } catch {
@@ -78,7 +120,7 @@ function load(where: Where, key: string): unknown {
   }
 }
 
-function save(where: Where, key: string, value: unknown): void {
+export function save(where: Where, key: string, value: unknown): void {
   try {
     globalThis[where].setItem(key, JSON.stringify(value));
   } catch {

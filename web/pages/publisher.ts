@@ -1,21 +1,27 @@
 import { sleep } from "../sdk/src/backoff.ts";
 import { Failure, message, type PageReason } from "./failure.ts";
 import { errorText, inTime, patienceMs } from "./http.ts";
+import { iceServersOf } from "./ice-servers.ts";
+import type { Codec as CodecName, Sending } from "./quality.ts";
 import { restReason } from "./rest.ts";
 import type { Ticket } from "./ticket.ts";
 
-export interface PublishOptions {
+export interface PublishOptions extends Sending {
   name: string;
+  /** What is sent now. */
   stream: MediaStream;
-  /** Ends with the publisher. */
+  /** "audio", "video" or both. A kind that has no track now may get one later. */
+  kinds: readonly string[];
   ticket: Ticket;
-  maxBitrateKbps: number;
-  /** Called once if the connection is lost after it was established. */
-  onLost: (failure: Failure) => void;
+  /** The state of the connection has changed after it was established. */
+  onChange: () => void;
 }
 
 /** How long ICE and DTLS may take after the answer. The server itself gives up after 15 s. */
 const connectTimeoutMs = 15_000;
+
+/** How long ICE may take after a restart: where it fails, a new connection is made. */
+const restartTimeoutMs = 6000;
 
 /** Host candidates come within a few milliseconds. The server can do without: it learns the address from the first packet. */
 const gatherTimeoutMs = 300;
@@ -24,7 +30,9 @@ const gatherTimeoutMs = 300;
 export class Publisher {
   private readonly pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
   private resource = "";
-  private closed = false; // by us or by the server: later changes are not reported
+  private answer = "";
+  private stereo = false;
+  private closed = false;
 
   private constructor(private readonly options: PublishOptions) {}
 
@@ -49,8 +57,79 @@ export class Publisher {
     }
   }
 
+  /** Sends at this bit rate and frame rate, in stereo or mono, over the same connection. The codec stays. */
+  async change({ frameRate, maxBitrateKbps, stereo = false }: Sending): Promise<void> {
+    if (stereo !== this.stereo) {
+      this.stereo = stereo;
+      await this.describe().catch(() => undefined); // the stream works as it is
+    }
+    for (const { receiver, sender } of this.pc.getTransceivers()) {
+      if (receiver.track.kind !== "video") {
+        continue;
+      }
+      const parameters: RTCRtpSendParameters & { degradationPreference?: string } = sender.getParameters();
+      for (const encoding of parameters.encodings) {
+        encoding.maxBitrate = maxBitrateKbps * 1000;
+        if (frameRate !== undefined) {
+          encoding.maxFramerate = frameRate;
+        }
+      }
+      // Players and platforms can handle a lower frame rate, but many fail if the size of the picture changes.
+      parameters.degradationPreference = "maintain-resolution";
+      await sender.setParameters(parameters).catch(() => undefined); // the stream works without it
+    }
+  }
+
   stats(): Promise<RTCStatsReport> {
     return this.pc.getStats();
+  }
+
+  get connected(): boolean {
+    return this.pc.connectionState === "connected" && !this.over;
+  }
+
+  /** Whether the connection has ended for good. */
+  get over(): boolean {
+    const transport = this.pc.getSenders()[0]?.transport; // it is closed when the server says goodbye
+    return this.closed || this.pc.connectionState === "closed" || transport?.state === "closed" || transport?.state === "failed";
+  }
+
+  /** Asks the server whether it still has the session. */
+  async isKnown(signal: AbortSignal): Promise<boolean> {
+    return this.resource !== "" && inTime(patienceMs.quick, signal, async (either) => {
+      const response = await fetch(this.resource, { headers: this.options.ticket.headers(), cache: "no-store", signal: either });
+      if (!response.ok && response.status !== 404) {
+        throw new Failure(whipReason(response.status), await errorText(response));
+      }
+      return response.ok;
+    });
+  }
+
+  /** Finds another way to the server, such as over another network, for the same session (RFC 9725, 4.3.3). */
+  async restartIce(signal: AbortSignal): Promise<void> {
+    const { sdp = "" } = await this.pc.createOffer({ iceRestart: true });
+    await this.pc.setLocalDescription({ type: "offer", sdp });
+    const answer = await inTime(patienceMs.quick, signal, async (either) => {
+      const response = await fetch(this.resource, {
+        method: "PATCH",
+        headers: { "Content-Type": "application/trickle-ice-sdpfrag", "If-Match": "*", ...this.options.ticket.headers() },
+        body: credentials(sdp).join("\r\n") + "\r\n",
+        signal: either,
+      });
+      if (!response.ok) {
+        throw new Failure(whipReason(response.status), await errorText(response));
+      }
+      return response.text();
+    });
+    this.answer = withCredentials(this.answer, answer);
+    await this.pc.setRemoteDescription(this.remote);
+    await this.becomesConnected(restartTimeoutMs, signal);
+  }
+
+  /** Closes the connection, and does not tell the server, which has another one or none. */
+  drop(): void {
+    this.closed = true;
+    this.pc.close();
   }
 
   /** Ends the session on the server and here. It never fails: if the server is gone, the session has ended anyway. */
@@ -64,31 +143,57 @@ export class Publisher {
       const goodbye = { method: "DELETE", headers: this.options.ticket.headers(), keepalive: true };
       await inTime(patienceMs.quick, undefined, (signal) => fetch(resource, { ...goodbye, signal })).catch(() => undefined);
     }
-    this.options.ticket.release();
     this.pc.close();
   }
 
+  /** The address for offers. */
+  private get offers(): string {
+    return `/whip/${encodeURIComponent(this.options.name)}`;
+  }
+
   private async open(signal: AbortSignal): Promise<void> {
-    for (const track of this.options.stream.getTracks()) {
-      this.addTrack(track);
+    for (const kind of this.options.kinds) {
+      this.add(kind);
+    }
+    const iceServers = await iceServersOf(this.offers, this.options.ticket.headers(), signal);
+    if (iceServers.length > 0) {
+      this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers });
     }
     await this.pc.setLocalDescription();
     await this.gathered(signal);
-    const answer = await this.post(this.pc.localDescription?.sdp ?? "", signal);
+    this.stereo = this.options.stereo ?? false;
+    this.answer = await this.post(this.pc.localDescription?.sdp ?? "", signal);
     try {
-      await this.pc.setRemoteDescription({ type: "answer", sdp: answer });
+      await this.pc.setRemoteDescription(this.remote);
     } catch (error) {
       throw new Failure("no_common_codecs", message(error));
     }
-    await this.limitBitrate();
-    await this.connected(signal);
+    await this.change(this.options);
+    await this.becomesConnected(connectTimeoutMs, signal);
+    this.pc.addEventListener("connectionstatechange", this.options.onChange);
+    this.pc.getSenders()[0]?.transport?.addEventListener("statechange", this.options.onChange);
   }
 
-  private addTrack(track: MediaStreamTrack): void {
-    const transceiver = this.pc.addTransceiver(track, { direction: "sendonly", streams: [this.options.stream] });
-    if (track.kind === "video") {
+  /** Gives the browser the answer anew. Nothing that the server must know has changed. While ICE restarts, the browser will get the answer anyway. */
+  private async describe(): Promise<void> {
+    if (this.pc.signalingState === "stable") {
+      await this.pc.setLocalDescription(await this.pc.createOffer());
+      await this.pc.setRemoteDescription(this.remote);
+    }
+  }
+
+  /** The answer of the server, as the browser is to understand it. */
+  private get remote(): RTCSessionDescriptionInit {
+    return { type: "answer", sdp: this.stereo ? withStereo(this.answer) : this.answer };
+  }
+
+  private add(kind: string): void {
+    const { stream } = this.options;
+    const track = stream.getTracks().find((one) => one.kind === kind);
+    const transceiver = this.pc.addTransceiver(track ?? kind, { direction: "sendonly", streams: [stream] });
+    if (kind === "video") {
       const codecs = RTCRtpSender.getCapabilities("video")?.codecs ?? [];
-      transceiver.setCodecPreferences(preferH264(codecs));
+      transceiver.setCodecPreferences(prefer(preferH264(codecs), this.options.codec));
     }
   }
 
@@ -107,7 +212,7 @@ export class Publisher {
 
   private post(offer: string, signal: AbortSignal): Promise<string> {
     return inTime(patienceMs.slow, signal, async (either) => {
-      const response = await fetch(`/whip/${encodeURIComponent(this.options.name)}`, {
+      const response = await fetch(this.offers, {
         method: "POST",
         headers: { "Content-Type": "application/sdp", ...this.options.ticket.headers() },
         body: offer,
@@ -122,51 +227,40 @@ export class Publisher {
     });
   }
 
-  private async limitBitrate(): Promise<void> {
-    for (const sender of this.pc.getSenders()) {
-      if (sender.track?.kind !== "video") {
-        continue;
-      }
-      const parameters: RTCRtpSendParameters & { degradationPreference?: string } = sender.getParameters();
-      for (const encoding of parameters.encodings) {
-        encoding.maxBitrate = this.options.maxBitrateKbps * 1000;
-      }
-      // Players and platforms can handle a lower frame rate, but many fail if the size of the picture changes.
-      parameters.degradationPreference = "maintain-resolution";
-      await sender.setParameters(parameters).catch(() => undefined); // the stream works without it
-    }
-  }
-
-  private async connected(signal: AbortSignal): Promise<void> {
+  private async becomesConnected(limitMs: number, signal: AbortSignal): Promise<void> {
     const settled = new AbortController();
     const check = (): void => {
-      if (this.pc.connectionState !== "connecting" && this.pc.connectionState !== "new") {
+      if (["connected", "failed", "closed"].includes(this.pc.connectionState)) {
         settled.abort();
       }
     };
     this.pc.addEventListener("connectionstatechange", check);
     check();
-    await sleep(connectTimeoutMs, AbortSignal.any([signal, settled.signal])).catch(() => signal.throwIfAborted());
+    await sleep(limitMs, AbortSignal.any([signal, settled.signal])).catch(() => signal.throwIfAborted());
     this.pc.removeEventListener("connectionstatechange", check);
     if (this.pc.connectionState !== "connected") {
       throw new Failure("ice_failed");
     }
-    this.watch();
   }
+}
 
-  /** Reports the end of the connection: at once if the server closes it, after some seconds if the server falls silent. */
-  private watch(): void {
-    const transport = this.pc.getSenders()[0]?.transport;
-    const check = (): void => {
-      const over = this.pc.connectionState === "failed" || transport?.state === "closed" || transport?.state === "failed";
-      if (over && !this.closed) {
-        this.closed = true;
-        this.options.onLost(new Failure("disconnected"));
-      }
-    };
-    this.pc.addEventListener("connectionstatechange", check);
-    transport?.addEventListener("statechange", check);
-  }
+/** The lines with the ICE credentials in a description or a fragment. */
+function credentials(sdp: string): string[] {
+  return ["ufrag", "pwd"].flatMap((key) => new RegExp(`^a=ice-${key}:.*`, "m").exec(sdp) ?? []);
+}
+
+/** The description with the ICE credentials of a fragment. */
+export function withCredentials(sdp: string, fragment: string): string {
+  return credentials(fragment).reduce((text, line) => text.replace(new RegExp(`^${line.split(":")[0]}:.*`, "gm"), () => line), sdp);
+}
+
+/**
+ * The description in which the far end wishes Opus in stereo, at a bit rate for music (RFC 7587, 6.1). Every decoder of Opus takes stereo, but browsers
+ * send one channel where nobody wishes two.
+ */
+export function withStereo(sdp: string): string {
+  const format = /^a=rtpmap:(\d+) opus\//m.exec(sdp)?.[1];
+  return sdp.replace(new RegExp(`^a=fmtp:${format} .*`, "m"), (line) => `${line};stereo=1;maxaveragebitrate=128000`);
 }
 
 function whipReason(status: number): PageReason {
@@ -184,6 +278,12 @@ function whipReason(status: number): PageReason {
 }
 
 type Codec = Pick<RTCRtpCodec, "mimeType" | "sdpFmtpLine">;
+
+/** Sorts one codec first. The others stay, in case the server does not take it. */
+export function prefer<C extends Codec>(codecs: C[], wanted: CodecName = "video/H264"): C[] {
+  const first = ({ mimeType }: C): boolean => mimeType.toLowerCase() === wanted.toLowerCase();
+  return [...codecs.filter(first), ...codecs.filter((codec) => !first(codec))];
+}
 
 /** Sorts H.264 first, because RTMP carries it unchanged. Within H.264, packetization mode 1 and baseline profiles come first. */
 export function preferH264<C extends Codec>(codecs: C[]): C[] {

@@ -31,13 +31,40 @@ export interface PushInfo {
   droppedFrames: number | null;
   queuedMs: number | null;
   keyIntervalMs: number | null;
+  /** How the stream breaks the rules of the platform, in the server's words. */
+  findings: { code: string; info: string }[];
   muted: boolean;
   /** The file that plays in place of the stream's sound; "" for none. */
   soundFile: string;
+  /** Who has asked for it; null if nobody knows. */
+  startedBy: Starter | null;
   /** The server of the cluster that runs the push. */
   node: string;
   /** That server does not answer, or has died: this is what was written last. */
   stale: boolean;
+}
+
+/** Who has asked for a push, and how. */
+export interface Starter {
+  /** How he has shown who he is, such as "user" or "local"; "" for the server itself. */
+  kind: string;
+  /** "" if he has none, or if the person at the page may not know. */
+  name: string;
+  via: string;
+}
+
+/** Which pushes of the history are wanted. A text that is "" and a time that is 0 match all. */
+export interface PastFilter {
+  text?: string;
+  streamName?: string;
+  status?: string;
+  reason?: string;
+  /** When the push ended, ms since 1970. */
+  from?: number;
+  to?: number;
+  /** The id of the last push that is known. */
+  after?: string;
+  limit: number;
 }
 
 export type PushFilter = { streamName: string } | { mediaSessionId: string } | Record<string, never>;
@@ -58,6 +85,23 @@ export class PushClient {
   /** The pushes that have ended, the newest first. */
   async history(limit: number, signal?: AbortSignal): Promise<PushInfo[]> {
     return asList(await inTime(patienceMs.quick, signal, (either) => this.rest.history(limit, { signal: either }))).map(parsePush);
+  }
+
+  /** The pushes that have ended and match, the newest first. */
+  async past(filter: PastFilter): Promise<PushInfo[]> {
+    const query = new URLSearchParams();
+    for (const [name, value] of Object.entries(filter)) {
+      if (value !== "" && value !== 0) {
+        query.set(name, String(value));
+      }
+    }
+    return asList(await inTime(patienceMs.quick, undefined, (signal) =>
+      this.rest._request(`/push/history?${query}`, { signal }, (response) => response.json()))).map(parsePush);
+  }
+
+  /** Starts a push that is over again, with the same address and options. */
+  async retry(id: string): Promise<PushInfo> {
+    return parsePush(await this.rest.ask("/push/retry", { mediaSessionId: id }, patienceMs.slow));
   }
 
   /** Ends a push. The server first sends the media that it still holds. */
@@ -117,9 +161,17 @@ export function parsePush(value: unknown): PushInfo {
     droppedFrames: fields.number("droppedFrames"),
     queuedMs: fields.number("queuedMs"),
     keyIntervalMs: fields.number("keyFrameIntervalMs"),
+    findings: asList(fields.value("health")).map((one) => new Fields(one)).map((one) => ({ code: one.text("code"), info: one.text("info") })),
     muted: fields.flag("muted"),
     soundFile: fields.text("soundFile"),
+    startedBy: parseStarter(fields.value("startedBy")),
     node: fields.text("nodeId"),
     stale: fields.flag("stale"),
   };
+}
+
+function parseStarter(value: unknown): Starter | null {
+  const fields = new Fields(value);
+  const via = fields.text("via");
+  return via === "" ? null : { kind: fields.text("kind"), name: fields.text("name"), via };
 }

@@ -47,6 +47,12 @@ export class Push {
     }
   }
 
+  /** Takes up a push that the server has already. */
+  adopt(push: PushInfo): void {
+    this.dispatch({ type: "start" });
+    this.report(push);
+  }
+
   report(push: PushInfo): void {
     this.dispatch({ type: "report", push, at: Date.now() });
     this.endIfOver();

@@ -1,5 +1,6 @@
 import { create, element, setText, showAlert } from "./dom.ts";
 import { asFailure, type Failure } from "./failure.ts";
+import { t } from "./language.ts";
 import type { Session, Sessions } from "./session.ts";
 import { explain } from "./words.ts";
 
@@ -10,14 +11,14 @@ export class SignIn {
   private readonly password = field("password", "password", "current-password");
   private readonly problem = Object.assign(create("p", "problem"), { id: "login-problem", role: "alert" });
   private readonly trouble = Object.assign(create("div", "alert"), { id: "login-trouble", role: "alert", hidden: true });
-  private readonly button = create("button", "button main", "Sign in");
+  private readonly button = create("button", "button main", t("Sign in"));
   /** The port for https; 0 if there is none. */
   httpsPort = 0;
 
   /** hint says what people sign in for. */
   constructor(private readonly sessions: Sessions, hint: string, private readonly done: (session: Session) => void) {
-    const title = Object.assign(create("h2", "", "Sign in"), { id: "login-title" });
-    this.form.replaceChildren(title, create("p", "hint", hint), labelled("User name", this.user), labelled("Password", this.password),
+    const title = Object.assign(create("h2", "", t("Sign in")), { id: "login-title" });
+    this.form.replaceChildren(title, create("p", "hint", hint), labelled(t("User name"), this.user), labelled(t("Password"), this.password),
       this.problem, this.trouble, this.button);
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -64,9 +65,9 @@ export class SignIn {
 
   private show(failure: Failure | null): void {
     const wrong = failure?.reason === "unauthorized";
-    setText(this.problem, wrong ? "The server does not know this name and password. Check both, then sign in again." : "");
+    setText(this.problem, wrong ? t("The server does not know this name and password. Check both, then sign in again.") : "");
     const secure = failure?.reason === "forbidden" && location.protocol === "http:" && this.httpsPort !== 0
-      ? { text: "Open this page by https", href: `https://${location.hostname}:${this.httpsPort}${location.pathname}${location.search}` } : undefined;
+      ? { text: t("Open this page by https"), href: `https://${location.hostname}:${this.httpsPort}${location.pathname}${location.search}` } : undefined;
     showAlert(this.trouble, failure && !wrong ? explain(failure) : null, failure?.detail, secure);
   }
 }

@@ -6,6 +6,8 @@ export type StreamPhase =
   | "opening" // camera and microphone are being opened
   | "publishing" // the stream is being published to this server
   | "sending" // the server has the stream and pushes it
+  | "returning" // the server or the network is away, and the stream is brought back
+  | "waiting" // nothing is sent, but the destinations wait for the stream: the page was left, or the stream could not come back
   | "stopping"; // the stream is being ended
 
 export interface StreamState {
@@ -14,8 +16,10 @@ export interface StreamState {
   silent: boolean;
   /** The server wants somebody to sign in. It is not asked again before that. */
   locked: boolean;
-  /** Why the last stream ended; null if it was stopped here, or if the destinations say why. */
+  /** Why the last stream ended, or does not come back; null if it was stopped here, or if the destinations say why. */
   failure: Failure | null;
+  /** Why the stream is returning. */
+  away: Failure | null;
 }
 
 export type StreamStep =
@@ -23,17 +27,22 @@ export type StreamStep =
   | { type: "opened" }
   | { type: "published" }
   | { type: "answer"; silent: boolean; locked: boolean }
+  | { type: "away"; why: Failure }
+  | { type: "back" }
+  | { type: "wait"; failure: Failure | null }
   | { type: "stop" }
   | { type: "ended"; failure: Failure | null };
 
-export const initialStream: StreamState = { phase: "idle", silent: false, locked: false, failure: null };
+export const initialStream: StreamState = { phase: "idle", silent: false, locked: false, failure: null, away: null };
 
 /** The steps that each phase allows, and the phase that follows. Other steps change nothing. */
 const next: Record<StreamPhase, Partial<Record<StreamStep["type"], StreamPhase>>> = {
-  idle: { start: "opening", ended: "idle" },
-  opening: { opened: "publishing", stop: "stopping", ended: "idle" },
-  publishing: { published: "sending", stop: "stopping", ended: "idle" },
-  sending: { answer: "sending", stop: "stopping", ended: "idle" },
+  idle: { start: "opening", wait: "waiting", ended: "idle" },
+  opening: { opened: "publishing", stop: "stopping", wait: "waiting", ended: "idle" },
+  publishing: { published: "sending", stop: "stopping", wait: "waiting", ended: "idle" },
+  sending: { answer: "sending", away: "returning", stop: "stopping", wait: "waiting", ended: "idle" },
+  returning: { answer: "returning", away: "returning", back: "sending", stop: "stopping", wait: "waiting", ended: "idle" },
+  waiting: { answer: "waiting", start: "opening", stop: "stopping", ended: "idle" },
   stopping: { ended: "idle" },
 };
 
@@ -47,7 +56,10 @@ export function reduceStream(state: StreamState, step: StreamStep): StreamState 
       const { locked, silent } = step;
       return silent === state.silent && locked === state.locked ? state : { ...state, silent, locked };
     }
-    case "ended": return { phase, silent: false, locked: false, failure: step.failure };
-    default: return { phase, silent: false, locked: false, failure: null };
+    case "away": return { ...state, phase, away: step.why };
+    case "back": return { ...state, phase, away: null };
+    case "wait":
+    case "ended": return { ...initialStream, phase, failure: step.failure };
+    default: return { ...initialStream, phase };
   }
 }

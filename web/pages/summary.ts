@@ -1,6 +1,7 @@
+import { t } from "./language.ts";
 import type { PushState } from "./push-state.ts";
 import type { StreamState } from "./stream-state.ts";
-import { pushWords } from "./words.ts";
+import { awayNote, pushWords } from "./words.ts";
 
 /** A destination of this broadcast; its push may have ended. */
 export interface Part {
@@ -10,7 +11,7 @@ export interface Part {
 
 /** The whole broadcast in a few words. */
 export interface Summary {
-  phase: "idle" | "opening" | "publishing" | "pushing" | "live" | "stopping" | "failed";
+  phase: "idle" | "opening" | "publishing" | "pushing" | "live" | "unsure" | "returning" | "waiting" | "stopping" | "failed";
   title: string;
   note: string;
   /** When the first of the live destinations became live, ms since 1970; null if none is live. */
@@ -24,23 +25,25 @@ export function summarize(stream: StreamState, parts: Part[]): Summary {
   const words = (phase: Summary["phase"], title: string, note = ""): Summary => ({ phase, title, note, liveSince });
   switch (stream.phase) {
     case "idle": return idle(stream, parts);
-    case "opening": return words("opening", "Opening camera and microphone");
-    case "publishing": return words("publishing", "Sending the stream to this server");
-    case "stopping": return words("stopping", "Stopping");
+    case "opening": return words("opening", t("Opening camera and microphone"));
+    case "publishing": return words("publishing", t("Sending the stream to this server"));
+    case "stopping": return words("stopping", t("Stopping"));
+    case "returning": return words("returning", t("Reconnecting to this server"), awayNote(stream.away));
+    case "waiting": return words(stream.failure ? "failed" : "waiting", t("Your show is interrupted"), waitingNote(stream, live));
     case "sending": return ending(parts)
-      ? words("stopping", "Stopping")
-      : words(live.length > 0 ? "live" : "pushing", sending(parts, live), sendingNote(stream, parts));
+      ? words("stopping", t("Stopping"))
+      : words(stream.silent ? "unsure" : live.length > 0 ? "live" : "pushing", sending(stream, parts, live), sendingNote(stream, parts));
   }
 }
 
 function idle(stream: StreamState, parts: Part[]): Summary {
   const failed = stream.failure !== null || (parts.length > 0 && parts.every(({ state }) => state.failure !== null));
   if (failed) {
-    return { phase: "failed", title: "Not live", note: "", liveSince: null };
+    return { phase: "failed", title: t("Not live"), note: "", liveSince: null };
   }
   return parts.length === 0
-    ? { phase: "idle", title: "Ready", note: "Nothing is being sent.", liveSince: null }
-    : { phase: "idle", title: "Stopped", note: "Nothing is being sent any more.", liveSince: null };
+    ? { phase: "idle", title: t("Ready"), note: t("Nothing is being sent."), liveSince: null }
+    : { phase: "idle", title: t("Stopped"), note: t("Nothing is being sent any more."), liveSince: null };
 }
 
 /** True if all pushes have ended or are ending: then the stream is about to end. */
@@ -48,22 +51,33 @@ function ending(parts: Part[]): boolean {
   return parts.length > 0 && parts.every(({ state }) => state.phase === "stopping" || state.phase === "idle");
 }
 
-function sending(parts: Part[], live: Part[]): string {
+function sending(stream: StreamState, parts: Part[], live: Part[]): string {
   const [first] = parts;
+  if (stream.silent) {
+    return t("No answer from this server");
+  }
   if (first && parts.length === 1) {
-    return first.state.push ? pushWords(first.state.push.status, first.name) : `Asking for ${first.name}`;
+    return first.state.push ? pushWords(first.state.push.status, first.name) : t("Asking for {name}", { name: first.name });
   }
   if (live.length === 0) {
-    return "Connecting to the destinations";
+    return t("Connecting to the destinations");
   }
-  return live.length === parts.length ? `Live on all ${parts.length} destinations` : `Live on ${live.length} of ${parts.length} destinations`;
+  return live.length === parts.length ? t("Live on all {n} destinations", { n: parts.length }) : t("Live on {live} of {n} destinations", { live: live.length, n: parts.length });
 }
 
 function sendingNote(stream: StreamState, parts: Part[]): string {
   if (stream.locked) {
-    return "The stream goes on, but the server wants you to sign in again before it tells more.";
+    return t("The stream goes on, but the server wants you to sign in again before it tells more.");
   }
-  return stream.silent ? "The server does not answer; asking again." : only(parts)?.push?.info ?? "";
+  return stream.silent ? t("The page keeps asking again. Your camera stays on.") : only(parts)?.push?.info ?? "";
+}
+
+function waitingNote(stream: StreamState, live: Part[]): string {
+  const { locked, silent } = stream;
+  if (locked || silent) {
+    return locked ? t("The server wants you to sign in before it tells more.") : t("The server does not answer; asking again.");
+  }
+  return live.length > 0 ? t("A still picture is shown until you go on, for a limited time.") : t("Go on, and the server connects to the destinations again.");
 }
 
 function only(parts: Part[]): PushState | undefined {

@@ -1,11 +1,14 @@
-import { isLive, type MediaDevice } from "../sdk/src/media.ts";
+import type { MediaDevice } from "../sdk/src/media.ts";
 import { qualities, type QualityName } from "./devices.ts";
 import { DestinationView, type DestinationHandlers } from "./destination-view.ts";
-import { element, setText, showAlert, showFailure, showProblem, type Link } from "./dom.ts";
+import { create, element, setText, showAlert, showFailure, showProblem, type Link } from "./dom.ts";
 import * as format from "./format.ts";
+import { place, type Level } from "./level-meter.ts";
 import type { Health } from "./health.ts";
+import { t } from "./language.ts";
 import { initialStream, type StreamState } from "./stream-state.ts";
 import type { Summary } from "./summary.ts";
+import type { Warning } from "./warnings.ts";
 import { coverText, healthAdvice, type Words } from "./words.ts";
 
 /** The values of the fields, without the destinations. */
@@ -29,15 +32,21 @@ export interface Handlers {
   /** Another access token was entered. */
   token: () => void;
   mute: (muted: boolean) => void;
+  /** The page is to make a sound at warnings, or not. */
+  beep: (wanted: boolean) => void;
 }
 
 const noSound = "none";
 
+/** A text that changes is laid out and painted, so the number of the meter changes only so often. */
+const textMs = 500;
+
 /** The page without the destinations. It shows states and reads fields, and decides nothing. */
 export class View {
-  private readonly video = element("video", HTMLVideoElement);
+  readonly video = element("video", HTMLVideoElement);
   private readonly status = element("status", HTMLElement);
   private readonly go = element("go", HTMLButtonElement);
+  private readonly finish = element("finish", HTMLButtonElement);
   private readonly add = element("add", HTMLButtonElement);
   private readonly muteButton = element("mute", HTMLButtonElement);
   private readonly name = element("name", HTMLInputElement);
@@ -47,15 +56,20 @@ export class View {
   private readonly quality = element("quality", HTMLSelectElement);
   private readonly meter = element("meter", HTMLElement);
   private readonly levelBar = element("level", HTMLElement);
+  private readonly peak = element("peak", HTMLElement);
+  private readonly peakMark = element("peak-mark", HTMLElement);
+  private peakShownAt = 0;
   private readonly destinationList = element("destinations", HTMLElement);
 
   private readonly destinations = new Map<number, DestinationView>();
   private stream: StreamState = initialStream;
-    private soundSent = false;
+  private soundSent = false;
   private liveSince: number | null = null;
   private troubled = false; // a problem with camera or microphone is shown
   /** The names of the destinations that the server keeps. */
   offered: string[] = [];
+  /** The user may store destinations on the server. */
+  maySave = false;
   /** The prefix of the stream's name at an RTMP server; undefined if the server did not tell it. */
   namePrefix: string | undefined = undefined;
 
@@ -66,31 +80,38 @@ export class View {
     element("open", HTMLButtonElement).addEventListener("click", () => handlers.open());
     element("form", HTMLFormElement).addEventListener("submit", (event) => {
       event.preventDefault();
-      if (!this.running()) {
+      if (this.resting()) {
         handlers.start();
-        if (this.running()) {
+        if (!this.resting()) {
           this.go.focus(); // the field that had the focus is disabled now
         }
       }
     });
-    this.go.addEventListener("click", () => this.running() && handlers.stop());
+    this.go.addEventListener("click", () => this.resting() || handlers.stop());
+    this.finish.addEventListener("click", () => handlers.stop());
     this.add.addEventListener("click", () => handlers.add());
     for (const kind of ["camera", "microphone", "quality"] as const) {
       this[kind].addEventListener("change", () => handlers.pick());
     }
     this.muteButton.addEventListener("click", () => {
-      const muted = this.muteButton.getAttribute("aria-pressed") !== "true";
-      this.muteButton.setAttribute("aria-pressed", String(muted));
+      const muted = this.muteButton.classList.toggle("pressed");
+      setText(this.muteButton, muted ? t("Unmute microphone") : t("Mute microphone"));
       handlers.mute(muted);
     });
+    const beep = element("beep", HTMLInputElement);
+    beep.addEventListener("change", () => handlers.beep(beep.checked));
     this.token.addEventListener("change", () => handlers.token());
     this.name.addEventListener("input", () => this.arrange());
     setInterval(() => this.showClocks(), 250);
   }
 
+  get muted(): boolean {
+    return this.muteButton.classList.contains("pressed");
+  }
+
   get inputs(): Inputs {
     return {
-      name: this.name.value.trim(),
+      name: this.name.value.trim().normalize(), // a letter with an accent is the same name from every keyboard
       token: this.token.value.trim(),
       camera: this.camera.value,
       microphone: this.microphone.value === noSound ? "" : this.microphone.value,
@@ -105,8 +126,9 @@ export class View {
     this.arrange();
   }
 
-  addDestination(key: number, handlers: DestinationHandlers): DestinationView {
-    const destination = new DestinationView(key, handlers, this.destinationList);
+  /** after: the destination below which the new one is shown; otherwise it is the last. */
+  addDestination(key: number, id: string, handlers: DestinationHandlers, after: DestinationView | null): DestinationView {
+    const destination = new DestinationView(key, id, handlers, this.destinationList, after?.root ?? null);
     this.destinations.set(key, destination);
     destination.offer(this.offered);
     this.arrange();
@@ -119,6 +141,21 @@ export class View {
     for (const destination of this.destinations.values()) {
       destination.offer(names);
     }
+  }
+
+  /** The numbers of the destinations, in the order in which they are shown. */
+  get order(): number[] {
+    return [...this.destinationList.children].flatMap((root) => [...this.destinations.values()].filter((one) => one.root === root)).map(({ key }) => key);
+  }
+
+  /** Moves a destination up or down. What has the focus keeps it. */
+  moveDestination(key: number, by: -1 | 1): void {
+    const focused = document.activeElement;
+    const root = this.destinations.get(key)?.root;
+    by < 0 ? root?.previousElementSibling?.before(root) : root?.nextElementSibling?.after(root);
+    this.arrange();
+    const button = focused instanceof HTMLButtonElement && focused.disabled ? element(`${by < 0 ? "down" : "up"}-${key}`, HTMLElement) : focused;
+    (button as HTMLElement | null)?.focus();
   }
 
   removeDestination(key: number): void {
@@ -135,7 +172,9 @@ export class View {
   /** Shows the problems of the fields, and focuses the first field that has one. True if there is none. */
   showProblems(name: string): boolean {
     showProblem(this.name, name);
-    const fields = [name === "" ? null : this.name, ...[...this.destinations.values()].map((one) => one.check())];
+    const on = [...this.destinations.values()].filter((one) => one.on);
+    setText(element("destinations-problem", HTMLElement), on.length === 0 ? t("Switch on a destination, or add one.") : "");
+    const fields = [name === "" ? null : this.name, ...on.map((one) => one.check()), on.length === 0 ? this.add : null];
     const first = fields.find((field) => field !== null);
     first?.focus();
     return first === undefined;
@@ -145,35 +184,51 @@ export class View {
     setText(element("version", HTMLElement), version && `Transponder ${version}`);
   }
 
+  showBeep(wanted: boolean): void {
+    element("beep", HTMLInputElement).checked = wanted;
+  }
+
   /** Shows or hides the field for an access token. */
   showToken(shown: boolean): void {
     element("token-field", HTMLElement).hidden = !shown;
   }
 
-  showStream(stream: MediaStream | null): void {
+  /** covered: the picture is not the one that the user wants to show. microphone: it is open. */
+  showStream(stream: MediaStream, covered: boolean, microphone: boolean): void {
     if (this.video.srcObject !== stream) {
       this.video.srcObject = stream;
     }
-    element("cover", HTMLElement).hidden = stream?.getVideoTracks().some(isLive) ?? false;
-    setText(element("open", HTMLElement), stream?.getAudioTracks().some(isLive) ? "Turn on the camera" : "Turn on camera and microphone");
-    this.muteButton.disabled = !stream?.getAudioTracks().some(isLive);
+    element("cover", HTMLElement).hidden = !covered;
+    setText(element("open", HTMLElement), microphone ? t("Turn on the camera") : t("Turn on camera and microphone"));
+    this.muteButton.disabled = !microphone;
   }
 
   /** Fills the lists of devices, and selects the devices in use. */
   showDevices(cameras: MediaDevice[], microphones: MediaDevice[], used: { camera: string; microphone: string }): void {
-    const named = (devices: MediaDevice[], kind: string): Option[] =>
-      devices.filter(({ id }) => id !== "").map(({ id, label }, i) => [label || `${kind} ${i + 1}`, id]);
+    const named = (devices: MediaDevice[], unnamed: (n: number) => string): Option[] =>
+      devices.filter(({ id }) => id !== "").map(({ id, label }, i) => [label || unnamed(i + 1), id]);
     const silent = this.microphone.value === noSound;
-    setOptions(this.camera, named(cameras, "Camera"), ["Default camera", ""], used.camera);
-    setOptions(this.microphone, named(microphones, "Microphone"), ["Default microphone", ""], silent ? noSound : used.microphone,
-      [["No sound", noSound]]);
+    setOptions(this.camera, named(cameras, (n) => t("Camera {n}", { n })), [t("Default camera"), ""], used.camera || this.camera.value);
+    setOptions(this.microphone, named(microphones, (n) => t("Microphone {n}", { n })), [t("Default microphone"), ""], silent ? noSound : used.microphone,
+      [[t("No sound"), noSound]]);
     this.enableFields();
   }
 
-  showLevel(level: number): void {
-    const percent = Math.round(level * 100);
-    this.levelBar.style.setProperty("--level", `${percent}%`);
-    this.meter.setAttribute("aria-valuenow", String(percent));
+  showLevel({ bar, clipped, peakDB }: Level): void {
+    const percent = String(Math.round(bar * 100));
+    if (this.meter.getAttribute("aria-valuenow") !== percent) {
+      this.levelBar.style.transform = `translateX(${percent}%)`;
+      this.meter.setAttribute("aria-valuenow", percent);
+    }
+    const text = clipped ? t("Too loud") : Number.isFinite(peakDB) ? `${Math.round(peakDB)} dBFS`.replace("-", "−") : "– dBFS";
+    const due = performance.now() - this.peakShownAt > textMs || clipped !== this.peak.classList.contains("clipped") || !Number.isFinite(peakDB);
+    if (due && this.peak.textContent !== text) {
+      this.peakShownAt = performance.now();
+      this.peak.textContent = text;
+      this.peak.classList.toggle("clipped", clipped);
+      this.peakMark.style.transform = `translateX(${Math.round(place(peakDB) * 100)}%)`;
+      this.meter.setAttribute("aria-valuetext", text);
+    }
   }
 
   /** Shows a problem with camera or microphone; null hides it. */
@@ -196,11 +251,13 @@ export class View {
       this.showHealth(null, null, null); // the last measurement was of another phase
     }
     this.liveSince = summary.liveSince;
-    const running = this.running();
+    const resting = this.resting();
+    const waiting = stream.phase === "waiting";
     this.status.dataset["phase"] = summary.phase;
-    this.go.textContent = running ? "Stop" : "Start";
-    this.go.type = running ? "button" : "submit"; // Enter in a field starts, but never stops
-    this.go.classList.toggle("stop", running);
+    this.go.textContent = waiting ? t("Go on") : resting ? t("Start") : t("Stop");
+    this.go.type = resting ? "submit" : "button"; // Enter in a field starts, but never stops
+    this.go.classList.toggle("stop", !resting);
+    this.finish.hidden = !waiting;
     this.go.disabled = stream.phase === "stopping";
     setText(element("state", HTMLElement), summary.title);
     setText(element("note", HTMLElement), summary.note);
@@ -208,17 +265,19 @@ export class View {
     if (stream.failure?.reason === "token_needed") {
       this.showToken(true);
     }
-    const live = summary.liveSince !== null;
+    const known = !stream.silent && !stream.locked;
+    const live = summary.liveSince !== null && known && stream.phase === "sending"; // otherwise viewers see a still picture, or the page cannot know
     element("badge", HTMLElement).hidden = !live;
     element("pill", HTMLElement).classList.toggle("live", live);
-    setText(element("pill", HTMLElement), live ? "On air" : "Off air");
-    document.title = `${live ? "● Live" : "Go live"} – Transponder`;
+    setText(element("pill", HTMLElement), live ? t("On air") : summary.liveSince === null ? t("Off air") : known ? t("Interrupted") : t("Not known"));
+    document.title = `${live ? t("● Live") : t("Go live")} – Transponder`;
     this.enableFields();
     this.arrange();
     this.showClocks();
   }
 
-  showHealth(health: Health | null, keyIntervalMs: number | null, missing: string | null): void {
+  /** warned: the warnings say already how well the stream gets to the server. */
+  showHealth(health: Health | null, keyIntervalMs: number | null, missing: string | null, warned = false): void {
     const show = (id: string, text: string): void => setText(element(id, HTMLElement), text);
     show("picture", format.size(health?.width ?? 0, health?.height ?? 0));
     show("fps", format.frameRate(health?.framesPerSecond ?? null));
@@ -226,41 +285,70 @@ export class View {
     show("loss", format.percent(health?.loss ?? null));
     show("round-trip", format.delay(health?.roundTripMs ?? null));
     show("interval", format.interval(keyIntervalMs));
-    show("advice", healthAdvice(health, missing, this.stream.phase === "sending"));
+    show("advice", warned ? "" : healthAdvice(health, missing, this.stream.phase === "sending"));
+  }
+
+  /** Shows what is wrong and what to do. What is shown already is not touched, because screen readers would read it again. */
+  showWarnings(warnings: Warning[]): void {
+    const list = element("warning-list", HTMLElement);
+    element("warnings", HTMLElement).hidden = warnings.length === 0;
+    const old = new Map([...list.children].map((line) => [(line as HTMLElement).dataset["code"], line as HTMLElement]));
+    const lines = warnings.map(({ advice, code, title }) => {
+      const line = old.get(code) ?? create("li");
+      line.dataset["code"] = code;
+      if (line.textContent !== `${title} ${advice}`) {
+        line.replaceChildren(create("strong", "", title), ` ${advice}`);
+      }
+      return line;
+    });
+    if (lines.length !== list.children.length || lines.some((line, i) => line !== list.children[i])) {
+      list.replaceChildren(...lines);
+    }
   }
 
   private showCover(): void {
     setText(element("cover-text", HTMLElement), coverText(this.stream.phase, this.troubled));
   }
 
-  private running(): boolean {
-    return this.stream.phase !== "idle";
+  /** Nothing is sent: the main button starts, or goes on. */
+  private resting(): boolean {
+    return this.stream.phase === "idle" || this.stream.phase === "waiting";
   }
 
   /** While a stream runs, only fields that do not disturb it are enabled. */
   private enableFields(): void {
     const { phase } = this.stream;
-    const running = this.running();
-    const sending = phase === "sending";
-    element("fields", HTMLFieldSetElement).disabled = running;
-    this.add.disabled = running && !sending;
-    this.quality.disabled = running;
-    this.camera.disabled = running && !sending;
-    this.microphone.disabled = running && !(sending && this.soundSent);
+    const resting = this.resting();
+    const open = phase === "sending" || phase === "returning";
+    element("fields", HTMLFieldSetElement).disabled = phase !== "idle";
+    this.add.disabled = phase !== "idle" && phase !== "sending";
+    this.quality.disabled = !resting && phase !== "sending";
+    this.camera.disabled = !resting && !open;
+    this.microphone.disabled = !resting && !(open && this.soundSent);
     for (const option of this.microphone.options) {
-      option.disabled = running && option.value === noSound;
+      option.disabled = !resting && option.value === noSound;
     }
   }
 
-  private arrange(): void {
-    const { phase } = this.stream;
+  /** Adapts the destinations to each other and to the state of the page. */
+  arrange(): void {
+    const { locked, phase, silent } = this.stream;
     const sending = phase === "sending";
     const around = {
-      count: this.destinations.size, busy: phase !== "idle" && !sending, sending, streamName: this.name.value.trim(),
-      namePrefix: this.namePrefix,
+      count: this.destinations.size, busy: phase !== "idle" && !sending, sending, known: !silent && !locked, streamName: this.name.value.trim(),
+      namePrefix: this.namePrefix, maySave: this.maySave,
     };
-    for (const destination of this.destinations.values()) {
-      destination.place(around);
+    const list = this.order.map((key) => this.destinations.get(key)!);
+    const seen = new Map<string, number>();
+    const names = list.map((one) => one.ownName);
+    for (const [i, destination] of list.entries()) {
+      const name = names[i]!;
+      seen.set(name, (seen.get(name) ?? 0) + 1);
+      const number = names.indexOf(name) === names.lastIndexOf(name) ? 0 : seen.get(name)!;
+      destination.place(around, { first: i === 0, last: i === list.length - 1, number });
+    }
+    if (list.some((one) => one.on)) {
+      setText(element("destinations-problem", HTMLElement), "");
     }
   }
 

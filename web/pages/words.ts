@@ -1,6 +1,11 @@
+import type { Quality } from "./devices.ts";
 import { type Failure, pushFailure, type Reason } from "./failure.ts";
+import { bitrate, size } from "./format.ts";
 import type { Health } from "./health.ts";
+import { sentences, t } from "./language.ts";
+import type { Text } from "./languages/en.ts";
 import type { StreamPhase } from "./stream-state.ts";
+import type { Sight } from "./watcher.ts";
 
 /** A sentence that says what happened, and an advice. */
 export interface Words {
@@ -8,7 +13,17 @@ export interface Words {
   advice: string;
 }
 
-const words: Record<Reason, Words> = {
+/** The same in English, to be translated. */
+interface Sentences {
+  title: Text;
+  advice: Text;
+}
+
+function translated({ title, advice }: Sentences): Words {
+  return { title: t(title), advice: t(advice) };
+}
+
+const words: Record<Reason, Sentences> = {
   insecure_origin: {
     title: "The browser gives the camera only to secure pages.",
     advice: "Open this page by https, or on the server's own machine as http://localhost.",
@@ -32,6 +47,26 @@ const words: Record<Reason, Words> = {
   device_failed: {
     title: "The camera or the microphone could not be opened.",
     advice: "Pick another device, or restart the browser, then try again.",
+  },
+  screen_refused: {
+    title: "No screen is shared.",
+    advice: "Press “Share screen” again, pick a screen, a window or a tab, and allow it.",
+  },
+  screen_failed: {
+    title: "The browser could not share the screen.",
+    advice: "Allow the browser to record the screen in the system's settings, then press “Share screen” again.",
+  },
+  mixer_failed: {
+    title: "This browser cannot put several pictures together.",
+    advice: "Viewers see one of them. Reload the page before the next show, or use a current Chrome, Edge or Firefox.",
+  },
+  image_unreadable: {
+    title: "This file is not an image that the browser can show.",
+    advice: "Pick a PNG or JPEG file.",
+  },
+  piece_missing: {
+    title: "The server did not give this part of the page.",
+    advice: "Check that the server is running and that your network is up, then try again. If it fails each time, the server has other pages now: reload this one after the show.",
   },
 
   name_in_use: {
@@ -130,6 +165,18 @@ const words: Record<Reason, Words> = {
   call_unanswered: {
     title: "The phone has not answered yet.",
     advice: "Send the digits when it has.",
+  },
+  disk_full: {
+    title: "The recording here has stopped: the disk is full, or this browser may not use more of it.",
+    advice: "The show goes on. What was written until now is kept in the list below: download it, delete it, then record again.",
+  },
+  disk_slow: {
+    title: "The recording here has stopped: the disk is too slow.",
+    advice: "The show goes on. What was written until now is kept in the list below. Close programs that use the disk, then record again.",
+  },
+  recording_failed: {
+    title: "The recording here has stopped: the browser failed to write it.",
+    advice: "The show goes on. What was written until now is kept in the list below. Tick the box again to record the rest.",
   },
   sound_missing: {
     title: "The server has no sound file of that name.",
@@ -270,8 +317,13 @@ const words: Record<Reason, Words> = {
   },
 };
 
+/** All reasons, for the tests of the languages. */
+export function reasons(): Reason[] {
+  return Object.keys(words) as Reason[];
+}
+
 export function explain(failure: Failure): Words {
-  return words[failure.reason];
+  return translated(words[failure.reason]);
 }
 
 /** What has to be changed for these needs another stream, or a field that is disabled while a stream is sent. */
@@ -279,14 +331,16 @@ const needStop: Reason[] = ["peer_stalled", "peer_slow", "source_no_keyframe"];
 
 /** The same for one destination. others: the stream goes on to others, so the destination has a button of its own to start again. */
 export function destinationWords(failure: Failure, others: boolean): Words {
-  const { title, advice } = explain(failure);
-  if (!others || needStop.includes(failure.reason)) {
-    return { title, advice };
-  }
-  return { title, advice: advice.replace("Start again", "Press “Go live here too”").replace("start again", "press “Go live here too”") };
+  const { title, advice } = words[failure.reason];
+  return translated({ title, advice: others && !needStop.includes(failure.reason) ? elsewhere(advice) : advice });
 }
 
-const consoleOnly: Partial<Record<Reason, Words>> = {
+/** The advice where the button to start again has another name. */
+function elsewhere(advice: Text): Text {
+  return advice.replace("Start again", "Press “Go live here too”").replace("start again", "press “Go live here too”") as Text; // a test knows all of them
+}
+
+const consoleOnly: Partial<Record<Reason, Sentences>> = {
   server_gone: {
     title: "The server does not answer.",
     advice: "Check that it is running and that your network is up. This page goes on as soon as the server answers.",
@@ -315,52 +369,68 @@ const consoleOnly: Partial<Record<Reason, Words>> = {
 
 /** The same for the console, where nothing has to be started again: it polls the server all the time. */
 export function consoleWords(failure: Failure): Words {
-  return consoleOnly[failure.reason] ?? explain(failure);
+  return translated(consoleOnly[failure.reason] ?? words[failure.reason]);
+}
+
+/** What the page does while the stream is away, and why it is away. */
+export function awayNote(why: Failure | null): string {
+  const reason = why && why.reason !== "disconnected" ? explain(why).title : "";
+  return sentences(reason, t("Your camera stays on, and the page goes on by itself. Viewers see a still picture meanwhile."));
 }
 
 /** The state of a push in words; host names the destination. */
 export function pushWords(status: string, host: string): string {
   switch (status) {
-    case "STARTING": return "Waiting for the first picture";
-    case "CONNECTING": return `Connecting to ${host}`;
-    case "PUBLISHING": return `Live on ${host}`;
-    case "DEGRADED": return `Live on ${host}, but not well`;
-    case "HOLDING": return `Waiting for the stream; ${host} shows a still picture`;
-    case "RECONNECTING": return `Connection to ${host} lost; trying again`;
-    case "DRAINING": return "Sending the rest";
-    case "AWAITING": return "Waiting for the stream to come back";
-    case "ENDED": return "Ended";
-    case "FAILED": return "Not live";
-    default: return `Working on it (${status.toLowerCase() || "no state given"})`;
+    case "STARTING": return t("Waiting for the first picture");
+    case "CONNECTING": return t("Connecting to {host}", { host });
+    case "PUBLISHING": return t("Live on {host}", { host });
+    case "DEGRADED": return t("Live on {host}, but not well", { host });
+    case "HOLDING": return t("Waiting for the stream; {host} shows a still picture", { host });
+    case "RECONNECTING": return t("Connection to {host} lost; trying again", { host });
+    case "DRAINING": return t("Sending the rest");
+    case "AWAITING": return t("Waiting for the stream to come back");
+    case "ENDED": return t("Ended");
+    case "FAILED": return t("Not live");
+    default: return t("Working on it ({state})", { state: status.toLowerCase() || t("no state given") });
   }
 }
 
 /** The state of a push in a word or two. */
 export function pushLabel(status: string): string {
   switch (status) {
-    case "STARTING": return "Starting";
-    case "CONNECTING": return "Connecting";
-    case "PUBLISHING": return "Live";
-    case "DEGRADED": return "Live, not well";
-    case "HOLDING": return "Holding";
-    case "RECONNECTING": return "Reconnecting";
-    case "DRAINING": return "Ending";
-    case "AWAITING": return "Waiting for its stream";
-    case "ENDED": return "Ended";
-    case "FAILED": return "Failed";
-    default: return status.toLowerCase() || "Unknown";
+    case "STARTING": return t("Starting");
+    case "CONNECTING": return t("Connecting");
+    case "PUBLISHING": return t("Live");
+    case "DEGRADED": return t("Live, not well");
+    case "HOLDING": return t("Holding");
+    case "RECONNECTING": return t("Reconnecting");
+    case "DRAINING": return t("Ending");
+    case "AWAITING": return t("Waiting for its stream");
+    case "ENDED": return t("Ended");
+    case "FAILED": return t("Failed");
+    default: return status.toLowerCase() || t("Unknown");
   }
 }
 
 /** The text in place of the preview while the camera is off. troubled: a problem with camera or microphone is shown. */
 export function coverText(phase: StreamPhase, troubled: boolean): string {
-  const ask = "Your browser asks for permission first.";
-  const wait = "Nothing is sent before you press Start.";
+  const ask = t("Your browser asks for permission first.");
+  const wait = t("Nothing is sent before you press Start.");
   switch (phase) {
-    case "idle": return troubled ? wait : `${ask} ${wait}`;
+    case "idle": return troubled ? wait : sentences(ask, wait);
     case "opening": return ask;
-    default: return "No picture is sent while the camera is off.";
+    default: return t("Viewers see your card while the camera is off.");
   }
+}
+
+/** A device has gone while it was in use. */
+export function lostWords(kind: string, live: boolean): Words {
+  const camera = kind === "video";
+  const meanwhile = !live ? "" : camera ? t("Viewers see your card meanwhile.") : t("Viewers hear nothing meanwhile.");
+  return {
+    title: camera ? t("The camera is gone.") : t("The microphone is gone."),
+    advice: sentences(t("Plug it in again, or pick another in the list."), meanwhile),
+  };
 }
 
 /**
@@ -369,38 +439,43 @@ export function coverText(phase: StreamPhase, troubled: boolean): string {
  */
 export function healthAdvice(health: Health | null, missing: string | null, sending = true): string {
   if (!sending) {
-    return "Measured while a stream is sent.";
+    return t("Measured while a stream is sent.");
   }
   if (missing !== null) {
     const { title, advice } = explain(pushFailure(missing, ""));
-    return `${title} ${advice}`;
+    return sentences(title, advice);
   }
   if (!health) {
-    return "The first numbers come in a moment.";
+    return t("The first numbers come in a moment.");
   }
   if ((health.loss ?? 0) > 0.05) {
-    return "Part of the stream is lost on its way to the server. A cable in place of Wi-Fi helps, or a lower quality.";
+    return t("Part of the stream is lost on its way to the server. A cable in place of Wi-Fi helps, or a lower quality.");
   }
   switch (health.limit) {
-    case "cpu": return "This computer cannot keep up with the picture. Close other programs, or start again with a lower quality.";
-    case "bandwidth": return "Your network is too slow for this quality. Start again with a lower one, or use a cable in place of Wi-Fi.";
-    default: return "The stream gets to the server well.";
+    case "cpu": return t("This computer cannot keep up with the picture. Close other programs, or pick a lower quality.");
+    case "bandwidth": return t("Your network is too slow for this quality. Pick a lower one, or use a cable in place of Wi-Fi.");
+    default: return t("The stream gets to the server well.");
   }
+}
+
+/** A quality that was chosen during a show. */
+export function qualityWords({ frameRate, height, maxBitrateKbps, width }: Quality): string {
+  return t("The quality is changed to {size}, {n} pictures a second, up to {rate}.", { size: size(width, height), n: frameRate, rate: bitrate(maxBitrateKbps) });
 }
 
 /** The state of a call in a word or two. */
 export function callLabel(status: string): string {
   switch (status) {
-    case "PENDING": return "Waiting";
-    case "TRYING": return "Calling";
-    case "RING": return "Ringing";
-    case "RING_MEDIA": return "Ringing";
-    case "SESSION_PROGRESS": return "Ringing";
-    case "ESTABLISHED": return "Connected";
-    case "HOLD": return "On hold";
-    case "BUSY": return "Busy";
-    case "FINISH": return "Ended";
-    case "FAILED": return "Failed";
+    case "PENDING": return t("Waiting");
+    case "TRYING": return t("Calling");
+    case "RING": return t("Ringing");
+    case "RING_MEDIA": return t("Ringing");
+    case "SESSION_PROGRESS": return t("Ringing");
+    case "ESTABLISHED": return t("Connected");
+    case "HOLD": return t("On hold");
+    case "BUSY": return t("Busy");
+    case "FINISH": return t("Ended");
+    case "FAILED": return t("Failed");
     default: return status;
   }
 }
@@ -408,15 +483,15 @@ export function callLabel(status: string): string {
 /** The state of the push that belongs to a call. */
 export function callPushLabel(status: string): string {
   switch (status) {
-    case "PENDING": return "Starting";
-    case "PUBLISHING": return "Live";
-    case "FAILED": return "Failed";
-    case "STOPPED": return "Ended";
+    case "PENDING": return t("Starting");
+    case "PUBLISHING": return t("Live");
+    case "FAILED": return t("Failed");
+    case "STOPPED": return t("Ended");
     default: return status;
   }
 }
 
-const callEnds: Record<string, string> = {
+const callEnds: Record<string, Text> = {
   busy: "The line is busy.",
   no_answer: "Nobody answered.",
   rejected: "The call was refused.",
@@ -433,5 +508,23 @@ const callEnds: Record<string, string> = {
 
 /** Why a call has ended; "" for a call that goes on. */
 export function callEnd(reason: string): string {
-  return reason === "" ? "" : (callEnds[reason] ?? "The call has ended.");
+  return reason === "" ? "" : t(callEnds[reason] ?? "The call has ended.");
+}
+
+/** What a viewer is told. linked: the link has a token. */
+export function sightWords(sight: Sight, linked: boolean): Words {
+  switch (sight) {
+    case "connecting": return { title: t("Connecting"), advice: "" };
+    case "playing": return { title: "", advice: "" };
+    case "interrupted": return { title: t("The stream is interrupted."), advice: t("The picture goes on by itself when the stream is back.") };
+    case "offline": return { title: t("This stream is not live now."), advice: t("It begins here by itself. You can leave this page open.") };
+    case "ended": return { title: t("The stream has ended."), advice: t("If it comes back, it goes on here by itself.") };
+    case "unauthorized": return linked
+      ? { title: t("This link is no longer valid."), advice: t("Ask whoever gave it to you for a new one, or sign in.") }
+      : { title: t("This stream is only for some."), advice: t("Open the whole link that you were given, or sign in.") };
+    case "forbidden": return { title: t("You may not watch this stream."), advice: t("Ask whoever shows it for a link, or sign in as somebody else.") };
+    case "busy": return { title: t("The server takes no more viewers right now."), advice: t("This page tries again by itself.") };
+    case "away": return { title: t("The server does not answer."), advice: t("This page tries again by itself. Check that your network is up.") };
+    case "failed": return { title: t("The stream cannot be played here."), advice: t("This page tries again by itself. Another browser or another network may help.") };
+  }
 }

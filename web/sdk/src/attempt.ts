@@ -15,13 +15,20 @@ export interface VideoSettings {
   scaleResolutionDownBy?: number;
 }
 
+/** What a session knows of the network. */
+export interface Network {
+  readonly _options: { mediaOptions?: RTCConfiguration };
+  /** The STUN and TURN servers that the server has told, undefined if it has told none. The page's own take their place. */
+  readonly _iceServers: RTCIceServer[];
+}
+
 /** One attempt to publish or play a stream: a peer connection, from the offer to the end. A stream that is restored makes another attempt. */
 export class Attempt {
   readonly _connection: RTCPeerConnection;
   private readonly _quality = new QualityMeter();
 
-  constructor(config: RTCConfiguration | undefined, readonly _options: StreamOptions) {
-    this._connection = new RTCPeerConnection({ bundlePolicy: "max-bundle", ...config });
+  constructor({ _iceServers: iceServers, _options: { mediaOptions } }: Network, readonly _options: StreamOptions) {
+    this._connection = new RTCPeerConnection({ bundlePolicy: "max-bundle", iceServers, ...mediaOptions });
   }
 
   /** Makes the offer to send these tracks. It has no candidates: the server learns our addresses from our packets. */

@@ -88,10 +88,18 @@ export class CallSession extends Session {
     super._received(name, first, second);
   }
 
+  /** @internal */
+  override _online(): void {
+    super._online();
+    this._calls.forEach((call) => void call._restart(true));
+  }
+
   /** @internal A server that has not kept the session has forgotten its calls and its registration. */
   override _restored(kept: boolean): void {
     super._restored(kept);
-    if (!kept) {
+    if (kept) {
+      this._calls.forEach((call) => call._relinked());
+    } else {
       this._isRegistered = false;
       this.getCalls().forEach((call) => call.status() === "NEW" || call._closed(new SdkError("disconnected")));
     }

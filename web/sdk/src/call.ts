@@ -25,6 +25,7 @@ export class Call extends Emitter<CallEvents> {
   private _player: Player;
   private _attempt: CallAttempt | null = null;
   private _errorInfo = "";
+  private _restarting = false; // the server was asked to restart ICE, and has not answered yet
   private _timer: ReturnType<typeof setTimeout> | undefined;
   private readonly _answered = deferred<this>();
   private readonly _over = deferred<this>();
@@ -236,7 +237,7 @@ export class Call extends Emitter<CallEvents> {
   _received(name: string, data: any, sdp: unknown): void {
     switch (name) {
       case "setRemoteSDP":
-        this._attempt?._accept(String(sdp)).catch((error) => this._broken(error));
+        void this._accept(String(sdp));
         break;
       case "notifyDtmf":
         this._fire("DTMF", String(data.dtmf));
@@ -247,6 +248,10 @@ export class Call extends Emitter<CallEvents> {
         data.status === "FAILED" && this._transferred._refuse(new SdkError("failed"));
         break;
       case "fail":
+        if (data.apiMethod === "restartIce") {
+          this._restarting = false;
+          break;
+        }
         (data.apiMethod === "transfer" ? this._transferred : this._held)._refuse(new SdkError("failed", data.info));
         break;
       default:
@@ -257,9 +262,35 @@ export class Call extends Emitter<CallEvents> {
     }
   }
 
+  /** @internal Restarts ICE of a call that was answered, if it has lost its network, or if the browser has just got another one. */
+  async _restart(another = false): Promise<void> {
+    const { _attempt: attempt } = this;
+    const wanted = (): boolean => this._state._phase === "up";
+    if (wanted() && !this._restarting && (another || /^(dis|f)/.test(attempt!._connection.iceConnectionState))) {
+      this._restarting = true;
+      this._link._probe();
+      const sdp = await attempt!._offer({ iceRestart: true }).catch(() => ""); // the call has ended meanwhile
+      wanted() && this._link._send("restartIce", { mediaSessionId: this._id, sdp });
+    }
+  }
+
+  /** @internal The session has a socket again. */
+  _relinked(): void {
+    const again = this._restarting;
+    this._restarting = false;
+    void this._restart(again); // the last request may be lost
+  }
+
   /** @internal The session is over, or the server has forgotten the call. */
   _closed(error: SdkError): void {
     this._step({ type: "fail", error });
+  }
+
+  /** Takes the server's answer to an offer. A call goes on if only the answer to a restart is of no use. */
+  private async _accept(sdp: string): Promise<void> {
+    const again = this._restarting;
+    this._restarting = false;
+    await this._attempt?._accept(sdp).catch((error) => again || this._broken(error));
   }
 
   private _newDevices(): Devices {
@@ -298,7 +329,8 @@ export class Call extends Emitter<CallEvents> {
       if (!wanted()) {
         return;
       }
-      this._attempt = new CallAttempt(this._link._options.mediaOptions, this._media);
+      this._attempt = new CallAttempt(this._link, this._media);
+      this._attempt._connection.oniceconnectionstatechange = () => void this._restart();
       this._player.open();
       const [message, data] = await ask(stream, this._attempt);
       if (wanted()) {

@@ -103,6 +103,11 @@ export class Devices {
     });
   }
 
+  /** Sends a track of the page. */
+  _toTrack(track: MediaStreamTrack): Promise<void> {
+    return this._change(track.kind, () => this._send(track, true));
+  }
+
   /** Closes the devices, unless the page wants camera and microphone to stay open. */
   close(): void {
     this._closed = true;

@@ -32,7 +32,7 @@ export interface SessionOptions extends Abortable {
   receiveProbes?: number;
   /** The length of such an interval in ms; 5000 by default. The server sends something every 5 seconds. */
   probesInterval?: number;
-  /** The configuration of each RTCPeerConnection, such as iceServers. */
+  /** The configuration of each RTCPeerConnection. Its iceServers take the place of those that the server tells. */
   mediaOptions?: RTCConfiguration;
   /** Asks the server to keep the session for a while when its socket is lost. By default true if `reconnect` is set. */
   keepAlive?: boolean;

@@ -35,6 +35,8 @@ export class Session extends Emitter<SessionEvents> {
   /** @internal The option `reconnect`. */
   readonly _backoff: Backoff | undefined;
   /** @internal */
+  _iceServers!: RTCIceServer[];
+  /** @internal */
   readonly _streams = new Map<string, Stream>();
   private readonly _operations = new Map<string, Deferred<unknown>>(); // calls of sendData without an answer yet, by their ids
 
@@ -204,7 +206,8 @@ export class Session extends Emitter<SessionEvents> {
     return true;
   }
 
-  private _online(): void {
+  /** @internal The browser has a network again. */
+  _online(): void {
     this._step({ type: "online" });
     this._streams.forEach(({ _life }) => void _life._restart(true)); // the network may be another one
   }
@@ -287,6 +290,7 @@ export class Session extends Emitter<SessionEvents> {
     const kept = this._state._phase === "reconnecting" && connection?.authToken === this._token;
     if (this._step({ type: "established" })) {
       this._token = connection?.authToken;
+      this._iceServers = connection?.iceServers;
       this._pauses._succeeded();
       this._up._resolve(this);
       this._fire("ESTABLISHED", this, connection);

@@ -1,4 +1,4 @@
-import { Attempt } from "./attempt.ts";
+import { Attempt, type Network } from "./attempt.ts";
 import { type Backoff, Pauses } from "./backoff.ts";
 import { ERROR_INFO, STREAM_STATUS_INFO, type StreamStatus } from "./constants.ts";
 import type { Devices } from "./devices.ts";
@@ -11,13 +11,14 @@ import type { StreamOptions } from "./stream-options.ts";
 import { isKnown, isRestorable, newStream, reduceStream, type StreamMode, type StreamState, type StreamStep } from "./stream-state.ts";
 
 /** The part of a session that its streams use. */
-export interface Link {
-  readonly _options: { mediaOptions?: RTCConfiguration };
+export interface Link extends Network {
   readonly _backoff: Backoff | undefined;
   /** All streams that are not over, by their ids. */
   readonly _streams: Map<string, Stream>;
   /** Whether the session is established, so that the server gets messages. */
   _isUp(): boolean;
+  /** The error for what needs an established session. */
+  _wrongState(): SdkError;
   _send(name: string, data: unknown): void;
   /** Finds out soon whether the server can still be reached. */
   _probe(): void;
@@ -166,7 +167,7 @@ export class StreamLife<S extends Stream> {
         return;
       }
       this._attempt?.close(); // not earlier: the old connection may still carry media until the session has a socket again
-      this._attempt = new Attempt(this._link._options.mediaOptions, this._options);
+      this._attempt = new Attempt(this._link, this._options);
       this._attempt._connection.oniceconnectionstatechange = () => void this._restart();
       this._show();
       const offered = media ? this._attempt._offerToSend(media) : this._attempt._offerToReceive((event) => this._player._show(event));

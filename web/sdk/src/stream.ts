@@ -190,6 +190,11 @@ export class Stream extends Emitter<StreamEvents> {
     return this._sending()._toCamera();
   }
 
+  /** Sends a track of the page in place of the track of the same kind, which stays open. The end of the stream stops the new track. */
+  async switchToTrack(track: MediaStreamTrack): Promise<void> {
+    return this._sending()._toTrack(track);
+  }
+
   /** Changes bandwidth, frame rate and scale of the published pictures. */
   async updateVideoSettings(settings: VideoSettings): Promise<RTCRtpEncodingParameters[]> {
     return this._needAttempt()._set(settings).catch(refuse);
@@ -397,7 +402,7 @@ export class Stream extends Emitter<StreamEvents> {
 
   private _ask<T>(question: Question<T>, message: string, { signal }: Abortable): Promise<T> {
     if (!this._link._isUp()) {
-      return quiet(Promise.reject(new SdkError("invalid_state", "the session is not connected")));
+      return quiet(Promise.reject(this._link._wrongState()));
     }
     this._link._send(message, { mediaSessionId: this.id(), name: this.name() });
     return question._wait(signal);

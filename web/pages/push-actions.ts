@@ -1,0 +1,92 @@
+// What people do with pushes in the console and on the page about a stream.
+
+import { hostOf } from "./address.ts";
+import { confirm, type Question } from "./confirm.ts";
+import type { ConsoleClient } from "./console-client.ts";
+import { retryWords } from "./console-words.ts";
+import { asFailure, type Failure } from "./failure.ts";
+import { FormDialog } from "./form-dialog.ts";
+import { inSentence } from "./format.ts";
+import type { PushClient, PushInfo } from "./push-client.ts";
+import { askForPush } from "./push-form.ts";
+import type { PushHandlers } from "./push-row.ts";
+import type { Words } from "./words.ts";
+
+/** How many pushes are removed at a time. */
+const atATime = 8;
+
+/** The page on which the actions happen. */
+export interface Stage {
+  announce: (text: string) => void;
+  /** Shows why something was not done; null hides it. */
+  showRefusal: (words: Words | null, detail?: string) => void;
+  /** Shows that the server does not do what it should, or wants a login. */
+  fail: (failure: Failure) => void;
+  /** The server has something else than before: ask it. */
+  changed: () => void;
+}
+
+export class PushActions implements PushHandlers {
+  private readonly form = new FormDialog();
+
+  constructor(private readonly pushes: PushClient, private readonly server: ConsoleClient, private readonly stage: Stage) {}
+
+  readonly stopPush = (id: string, question: Question): void => void this.ask(question, () => this.pushes.terminate(id));
+  readonly startPush = (stream: string): void => void this.start(stream);
+  readonly retryPush = (push: PushInfo): void => void this.retry(push);
+  readonly removePush = (id: string): void => void this.remove([id]);
+  readonly removePushes = (ids: string[]): void => void this.remove(ids);
+
+  /** Runs an action after the user has confirmed it. */
+  async ask(question: Question, run: () => Promise<void>): Promise<void> {
+    if (!(await confirm(question))) {
+      return;
+    }
+    try {
+      await run();
+    } catch (error) {
+      this.stage.fail(asFailure(error));
+      return; // a successful poll would hide the failure at once
+    }
+    this.stage.changed();
+  }
+
+  private async start(stream: string): Promise<void> {
+    const saved = await this.server.destinations().catch(() => []); // who may not know them enters an address
+    askForPush(this.form, stream, saved, async (request) => {
+      const push = await this.pushes.startup(request);
+      this.stage.announce(`Started: ${inSentence(push.sourceName)} to ${hostOf(push.target)}`);
+      this.stage.changed();
+    });
+  }
+
+  private async retry(push: PushInfo): Promise<void> {
+    this.stage.showRefusal(null);
+    try {
+      await this.pushes.retry(push.id);
+    } catch (error) {
+      const failure = asFailure(error);
+      if (failure.reason === "unauthorized") {
+        this.stage.fail(failure);
+      } else {
+        this.stage.showRefusal(retryWords(failure), failure.detail);
+      }
+      return;
+    }
+    this.stage.announce(`Started again: ${inSentence(push.sourceName)} to ${hostOf(push.target)}`);
+    await this.remove([push.id]);
+  }
+
+  /** Takes pushes that are over out of the list; the history keeps them. */
+  private async remove(ids: string[]): Promise<void> {
+    try {
+      for (let i = 0; i < ids.length; i += atATime) {
+        await Promise.all(ids.slice(i, i + atATime).map((id) => this.pushes.terminate(id)));
+      }
+    } catch (error) {
+      this.stage.fail(asFailure(error));
+      return;
+    }
+    this.stage.changed();
+  }
+}

@@ -1,0 +1,138 @@
+import { Controller, type ServerOptions, sessionFor } from "./controller.ts";
+import { type Constraints, SdkError, type Stream, STREAM_STATUS, type StreamOptions } from "./index.ts";
+import { captureScreen, type CapturedScreen, type ScreenOptions, ScreenShare } from "./screen-share.ts";
+
+/** What a publisher does. */
+export type PublisherStatus =
+  | "idle" // it was not started, or was stopped
+  | "opening" // camera and microphone are opened, and the server is asked
+  | "live"
+  | "interrupted" // the connection to the server is lost; it comes back by itself
+  | "failed"; // `error` says why; only `start` tries again
+
+/** The state of a PublisherController. */
+export interface PublisherState {
+  status: PublisherStatus;
+  /** Why nothing is published; null while the stream is live. */
+  error: SdkError | null;
+  /** The stream of the SDK that is published, or was published last. */
+  stream: Stream | null;
+  /** The microphone sends silence. */
+  soundMuted: boolean;
+  /** The camera sends black pictures. */
+  pictureMuted: boolean;
+  /** A screen or window is sent. */
+  screen: boolean;
+  /** The screen's sound is sent. */
+  screenSound: boolean;
+  /** Why the push to `rtmpUrl` failed, in words; empty if it did not. The stream goes on. */
+  pushFailed: string;
+}
+
+/** The options of `publisher.start`. */
+export interface PublisherControllerOptions extends ServerOptions {
+  /** The name of the stream on the server. */
+  name: string;
+  /** Where the own picture is shown; a video element of the page, or an element into which the SDK puts one. */
+  display?: HTMLElement | null;
+  /** Camera and microphone; by default both, with a picture of 1280 by 720. */
+  constraints?: Constraints;
+  /** "screen" publishes a screen with its sound, and the microphone, in place of the camera. */
+  source?: "camera" | "screen";
+  /** The server pushes the stream to this address. Whoever reads the page reads the address. */
+  rtmpUrl?: string | undefined;
+  /** Further options of the stream. */
+  options?: Partial<StreamOptions>;
+}
+
+const idle: PublisherState = {
+  status: "idle", error: null, stream: null, soundMuted: false, pictureMuted: false, screen: false, screenSound: false, pushFailed: "",
+};
+
+/** Publishes camera and microphone, or a screen with its sound. */
+export class PublisherController extends Controller<PublisherState> {
+  private share: ScreenShare | null = null;
+
+  constructor() {
+    super(idle);
+  }
+
+  /** Publishes, until `stop`. What it published before ends. For a screen, call it when the person clicks: browsers require that. */
+  start(options: PublisherControllerOptions): void {
+    this.begin({ status: "opening" }, async (signal, update) => {
+      const error = await this.publish(options, signal, update);
+      update(error.reason === "stopped" ? idle : { ...idle, status: "failed", error });
+    });
+  }
+
+  /** Sends silence, or sound again. The players are told. */
+  muteSound(muted: boolean): void {
+    const { stream } = this.state;
+    muted ? stream?.muteAudio() : stream?.unmuteAudio();
+    this.update({ soundMuted: stream?.isAudioMuted() ?? false });
+  }
+
+  /** Sends black pictures, or pictures again. The players are told. */
+  mutePicture(muted: boolean): void {
+    const { stream } = this.state;
+    muted ? stream?.muteVideo() : stream?.unmuteVideo();
+    this.update({ pictureMuted: stream?.isVideoMuted() ?? false });
+  }
+
+  /** Sends a screen with its sound in place of the camera, until `stopScreen`. The microphone goes on. */
+  async shareScreen(options?: ScreenOptions): Promise<void> {
+    const { stream } = this.state;
+    if (!stream || this.share) {
+      throw new SdkError("invalid_state", stream ? "the screen is sent already" : "nothing is published");
+    }
+    const share = this.share = await ScreenShare.start(stream, options);
+    this.update({ screen: true, screenSound: share.hasSound });
+    void share.ended.then(() => {
+      this.share = null;
+      this.update({ screen: false, screenSound: false });
+    });
+  }
+
+  /** Sends the camera again. */
+  async stopScreen(): Promise<void> {
+    await this.share?.stop();
+  }
+
+  private async publish(options: PublisherControllerOptions, signal: AbortSignal, update: (change: Partial<PublisherState>) => void): Promise<SdkError> {
+    const { display = null, name, rtmpUrl, source = "camera" } = options;
+    const constraints = options.constraints ?? { audio: true, video: { width: 1280, height: 720 } };
+    let screen: CapturedScreen | undefined;
+    let stop = (): void => undefined;
+    const session = sessionFor(options, signal);
+    try {
+      if (source === "screen") { // before anything else: the browser must still know of the click
+        screen = await captureScreen({ microphone: constraints.audio ?? false });
+      }
+      await session.connected;
+      if (signal.aborted) {
+        return new SdkError("stopped");
+      }
+      const stream = session.createStream({
+        ...options.options, name, display, constraints: screen ? { customStream: screen.stream } : constraints, ...(rtmpUrl && { rtmpUrl }),
+      });
+      stop = () => void stream.stop();
+      signal.addEventListener("abort", stop);
+      screen?.onEnded(stop);
+      stream.on(STREAM_STATUS.PUBLISHING, () => {
+        update({ status: "live", error: null, stream, ...(screen && { screen: true, screenSound: screen.hasSound }) });
+      }).on(STREAM_STATUS.RESTORING, ({ error }) => update({ status: "interrupted", error })).on("STREAM_EVENT", ({ payload, type }) => {
+        type === "pushFailed" && update({ pushFailed: payload?.info ?? "" });
+      });
+      await stream.publish();
+      await stream.ended;
+      return stream.error ?? new SdkError("stopped");
+    } catch (error) {
+      return error instanceof SdkError ? error : new SdkError("failed", (error as Error).message);
+    } finally {
+      signal.removeEventListener("abort", stop);
+      stop();
+      screen?.close();
+      options.session || await session.disconnect();
+    }
+  }
+}
