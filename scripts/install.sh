@@ -3,7 +3,9 @@
 #
 #	install.sh build    for building and running the server
 #	install.sh test     for the tests, too
+#	install.sh long     for make e2e-long, too
 #	install.sh package  for building and testing packages
+#	install.sh arm64    for building the package of that architecture on another one; amd64 likewise
 #
 # Debian packages come from apt-get, with sudo unless we are root. If the installed Go is older than go.mod wants, a newer one comes from
 # the Go module proxy: Debian 12 has Go 1.19, which cannot build this server but can fetch a newer Go.
@@ -13,9 +15,11 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 
 build="gcc libc6-dev pkg-config libavcodec-dev libavutil-dev libswresample-dev libswscale-dev libopus-dev ca-certificates"
-test="dpkg-dev ffmpeg faad prometheus nginx libnginx-mod-rtmp stunnel4 pebble baresip-core baresip-ffmpeg sip-tester kamailio linphone-cli chromium firefox-esr tshark python3 python3-gi gir1.2-gst-plugins-bad-1.0 gstreamer1.0-nice gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly"
+test="dpkg-dev ffmpeg faad prometheus nginx libnginx-mod-rtmp coturn stunnel4 pebble baresip-core baresip-ffmpeg sip-tester kamailio linphone-cli chromium firefox-esr tshark python3 python3-gi gir1.2-gst-plugins-bad-1.0 gstreamer1.0-nice gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly"
 
-package="dpkg-dev xz-utils lintian debootstrap systemd-container"
+long="caddy"
+
+package="dpkg-dev xz-utils lintian debootstrap systemd-container crun"
 
 say() { echo "install: $*" >&2; }
 
@@ -68,7 +72,7 @@ packages() {
 		without_services $install $want >&2
 	}
 	# The tests start these themselves. They should not start at every boot.
-	for service in nginx prometheus; do
+	for service in nginx prometheus caddy coturn; do
 		case " $want " in *" $service "*)
 			command -v systemctl >/dev/null && as_root systemctl disable -q "$service.service" >&2 || true ;;
 		esac
@@ -135,12 +139,18 @@ test)
 	node
 	node_modules test/e2e/browser
 	;;
+long)
+	packages $long
+	;;
 package)
 	packages $build $package
 	toolchain
 	;;
+amd64 | arm64)
+	[ "$(dpkg --print-architecture)" = "$1" ] || packages "gcc-$(echo "$1" | sed 's/amd64/x86-64/; s/arm64/aarch64/')-linux-gnu" "libc6-dev-$1-cross"
+	;;
 *)
-	echo "usage: install.sh build|test|package" >&2
+	echo "usage: install.sh build|test|long|package|amd64|arm64" >&2
 	exit 2
 	;;
 esac

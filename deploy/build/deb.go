@@ -197,7 +197,7 @@ func (j *job) sharedLibraries(ctx context.Context, work string) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	found, err := output(ctx, dir, "dpkg-shlibdeps", "-O", program)
+	found, err := output(ctx, dir, "dpkg-shlibdeps", append(j.crossLibraries(), "-O", program)...)
 	if err != nil {
 		return "", err
 	}

@@ -27,6 +27,7 @@ type job struct {
 	when    time.Time // of everything that is made
 	arch    string    // as Debian calls it
 	binary  string    // a server that is built already; "": it is built
+	sysroot string    // folder with the libraries of another architecture than this machine's; "": it is built for this machine
 	fast    bool      // compress little: for tests
 }
 
@@ -51,7 +52,7 @@ func main() {
 
 func (j *job) run(ctx context.Context, name, epoch string, what []string) error {
 	if len(what) != 1 {
-		return errors.New("say what to build: package, image or release")
+		return errors.New("say what to build: package, image, sbom or release")
 	}
 	var err error
 	if j.version, j.when, err = versionOf(ctx, name, epoch); err != nil {
@@ -65,6 +66,11 @@ func (j *job) run(ctx context.Context, name, epoch string, what []string) error 
 		return err
 	}
 	defer os.RemoveAll(work)
+	if j.arch != runtime.GOARCH {
+		if err := j.prepareCross(ctx, what[0]); err != nil {
+			return err
+		}
+	}
 	if j.binary == "" {
 		j.binary = filepath.Join(work, "transponder")
 		if err := j.compile(ctx, j.binary); err != nil {
@@ -78,6 +84,8 @@ func (j *job) run(ctx context.Context, name, epoch string, what []string) error 
 		err = j.image(ctx)
 	case "release":
 		err = j.release(ctx, work)
+	case "sbom":
+		_, err = j.writeBill(ctx, work)
 	default:
 		err = fmt.Errorf("cannot build %q", what[0])
 	}
@@ -104,6 +112,8 @@ func (j *job) command(ctx context.Context, name string, args ...string) error {
 		"CGO_CFLAGS=-O2 -fstack-protector-strong -D_FORTIFY_SOURCE=2")
 	if name == "scripts/go" && args[0] == "run" {
 		cmd.Env = append(cmd.Env, "GOARCH="+runtime.GOARCH)
+	} else if j.sysroot != "" {
+		cmd.Env = append(cmd.Env, j.cross()...)
 	}
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("%s %s: %w", name, args[0], err)

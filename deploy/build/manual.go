@@ -58,23 +58,28 @@ func manual(version string, when time.Time) []byte {
 	for _, f := range admin.CommonFlags() {
 		value, text := flag.UnquoteUsage(f)
 		p(".TP")
-		p(`\fB\-\-%s\fR \fI%s\fR`, roff(f.Name), roff(value))
+		p(`\fB%s\fR \fI%s\fR`, roff(dashed(f.Name)), roff(value))
 		p("%s", sentence(text))
 	}
+	p(".SH EXIT STATUS")
+	p("0: done. 1: the server has refused, or what was checked is not so. 2: the command line is wrong. 3: no server answers.")
+	p("4: the credential is missing, or does not allow this. 5: there is nothing with this name or id.")
 	p(".SH SIGNALS")
 	for _, s := range [][2]string{
 		{"SIGTERM, SIGINT", "Stop; a second one ends the wait for streams (drain_ms)."},
-		{"SIGHUP", "Read the certificate and the files of users and applications again."},
+		{"SIGHUP", "Read the settings that can change, the certificate, and the files of users and applications again."},
 		{"SIGUSR2", "Start the program at the path of this process, which takes over: an upgrade."},
 	} {
 		p(".TP\n.B %s\n%s", s[0], s[1])
 	}
 	p(".SH ENVIRONMENT")
 	p("Each setting may come from the environment: TRANSPONDER_HTTP_PORT is http.port. The environment overrides the file.")
+	p("Commands also read TRANSPONDER_URL, the address of the server, and TRANSPONDER_TOKEN_FILE or TRANSPONDER_TOKEN, a token or a stored key.")
 	p(".SH FILES")
 	for _, f := range [][2]string{
 		{"/etc/transponder/flashphoner.properties", "The settings, each with an explanation. Without --config the program reads this file."},
 		{"/var/lib/transponder", "The state: users, keys, destinations, pushes, certificates."},
+		{"~/.config/transponder/servers", "The servers that commands may name, with their addresses and the files of credentials."},
 		{"/var/lib/transponder/media", "WAV files for pushes, and pictures to show while a publisher is away."},
 	} {
 		p(".TP\n.I %s\n%s", f[0], roff(f[1]))
@@ -82,6 +87,14 @@ func manual(version string, when time.Time) []byte {
 	p(".SH SEE ALSO")
 	p("The guides in /usr/share/doc/transponder, and the list of settings in /etc/transponder/flashphoner.properties.")
 	return b.Bytes()
+}
+
+// dashed returns a flag as people write it.
+func dashed(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
 }
 
 // entry is one flag below its command.
@@ -107,7 +120,7 @@ func words() (after map[string][]string, beginnings []string) {
 	after = map[string][]string{}
 	var common []string
 	for _, f := range admin.CommonFlags() {
-		common = append(common, "--"+f.Name)
+		common = append(common, dashed(f.Name))
 	}
 	for _, f := range serverFlags {
 		after[""] = append(after[""], "--"+f.name)

@@ -25,12 +25,8 @@ func (j *job) release(ctx context.Context, work string) error {
 	if err != nil {
 		return err
 	}
-	bill, err := j.bill(ctx, work)
+	name, err := j.writeBill(ctx, work)
 	if err != nil {
-		return err
-	}
-	name := filepath.Join(j.out, "transponder_"+j.version.upstream+".cdx.json")
-	if err := os.WriteFile(name, bill, 0o644); err != nil {
 		return err
 	}
 	var sums bytes.Buffer
@@ -79,6 +75,16 @@ type (
 	}
 )
 
+// writeBill writes the list of what is in the program, and returns the name of the file.
+func (j *job) writeBill(ctx context.Context, work string) (string, error) {
+	bill, err := j.bill(ctx, work)
+	if err != nil {
+		return "", err
+	}
+	name := filepath.Join(j.out, "transponder_"+j.version.upstream+".cdx.json")
+	return name, os.WriteFile(name, bill, 0o644)
+}
+
 // bill lists what is in the program: the modules, Go itself, and Debian's libraries that it was linked with.
 func (j *job) bill(ctx context.Context, work string) ([]byte, error) {
 	all, err := modules(ctx, j.binary)
@@ -103,7 +109,11 @@ func (j *job) bill(ctx context.Context, work string) ([]byte, error) {
 	}
 	for entry := range strings.SplitSeq(depends, ", ") {
 		name, _, _ := strings.Cut(entry, " ")
-		version, err := output(ctx, "", "dpkg-query", "-W", "-f=${Version}", name)
+		query := []string{"-W", "-f=${Version}", name}
+		if j.sysroot != "" {
+			query = append([]string{"--admindir=" + filepath.Join(j.sysroot, "dpkg")}, query...)
+		}
+		version, err := output(ctx, "", "dpkg-query", query...)
 		if err != nil {
 			return nil, err
 		}

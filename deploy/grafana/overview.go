@@ -1,5 +1,7 @@
 package main
 
+import "fmt"
+
 var overview = board{
 	name:  "overview",
 	title: "Transponder: overview",
@@ -22,14 +24,14 @@ var overview = board{
 			{lines, "Ends", "Pushes that are over, within five minutes, by the last state and the reason.", "none", one(`sum by (state, reason) (increase(transponder_pushes_ended_total{instance=~"$instance"}[5m])) > 0`, "{{state}} {{reason}}")},
 			{lines, "Reconnects", "Reconnects within five minutes, by stream.", "none", one(`sum by (stream) (increase(transponder_push_reconnects_total{instance=~"$instance"}[5m])) > 0`, "{{stream}}")},
 			{lines, "Delay", "How late pushes are: half of them are less late than the first line, 99 of 100 less than the last.", "s", []query{
-				{`histogram_quantile(0.5, sum by (le) (rate(transponder_pushes_delay_seconds_bucket{instance=~"$instance"}[$__rate_interval])))`, "half"},
-				{`histogram_quantile(0.95, sum by (le) (rate(transponder_pushes_delay_seconds_bucket{instance=~"$instance"}[$__rate_interval])))`, "95 %"},
-				{`histogram_quantile(0.99, sum by (le) (rate(transponder_pushes_delay_seconds_bucket{instance=~"$instance"}[$__rate_interval])))`, "99 %"},
+				{quantile(0.5, "transponder_pushes_delay_seconds", "$__rate_interval"), "half"},
+				{quantile(0.95, "transponder_pushes_delay_seconds", "$__rate_interval"), "95 %"},
+				{quantile(0.99, "transponder_pushes_delay_seconds", "$__rate_interval"), "99 %"},
 			}},
 			{lines, "Frames left out", "Pictures and sound that viewers miss, by cause.", "ops", one(`sum by (cause) (rate(transponder_push_dropped_frames_total{instance=~"$instance"}[$__rate_interval]))`, "{{cause}}")},
 			{lines, "Time to live", "Time from the request for a push to its first PUBLISHING, of the pushes of the last half hour.", "s", []query{
-				{`histogram_quantile(0.5, sum by (le) (rate(transponder_pushes_live_after_seconds_bucket{instance=~"$instance"}[30m])))`, "half"},
-				{`histogram_quantile(0.95, sum by (le) (rate(transponder_pushes_live_after_seconds_bucket{instance=~"$instance"}[30m])))`, "95 %"},
+				{quantile(0.5, "transponder_pushes_live_after_seconds", "30m"), "half"},
+				{quantile(0.95, "transponder_pushes_live_after_seconds", "30m"), "95 %"},
 			}},
 		}},
 		{"Servers", []panel{
@@ -41,4 +43,10 @@ var overview = board{
 			{lines, "Cut off", "1 while NATS does not answer a server.", "none", one(`transponder_cluster_isolated{instance=~"$instance"}`, "{{instance}}")},
 		}},
 	},
+}
+
+// quantile makes the query for the time below which a share of the times of a histogram is. A Prometheus with native histograms has the histogram
+// itself, whose buckets are finer. Another one has the classic buckets.
+func quantile(share float64, histogram, within string) string {
+	return fmt.Sprintf(`histogram_quantile(%[1]v, sum(rate(%[2]s{instance=~"$instance"}[%[3]s]))) or histogram_quantile(%[1]v, sum by (le) (rate(%[2]s_bucket{instance=~"$instance"}[%[3]s])))`, share, histogram, within)
 }
