@@ -12,6 +12,9 @@ import (
 )
 
 func TestAlign(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too long for the race detector: make unit runs it without")
+	}
 	r := rand.New(rand.NewPCG(1, 2))
 	sound := make([]byte, 4*48000)
 	for i := range sound {
@@ -31,6 +34,9 @@ func TestAlign(t *testing.T) {
 
 // Each coder gets a row of signal-to-noise ratios, and each recording its bit rate, with nothing but ffmpeg.
 func TestQuality(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too long for the race detector: make unit runs it without")
+	}
 	if _, err := exec.LookPath("ffmpeg"); err != nil {
 		t.Skip("no ffmpeg: apt-get install ffmpeg")
 	}

@@ -187,7 +187,7 @@ func (f *fortress) lies(t *testing.T) {
 		}
 		for path, want := range map[string]int{
 			"/metrics": 401, "/?action=stat": 401, "/?action=stat&format=json": 401, "/health/live": 200, "/health/ready": 200, "/config.json": 200,
-			"/debug/pprof/": 404, "/debug/vars": 404, "/.git/config": 404, "/state/state.db": 404, "/flashphoner.properties": 404, "/rest-api/": 401,
+			"/debug/pprof/": 401, "/debug/pprof/heap": 401, "/debug/vars": 404, "/.git/config": 404, "/state/state.db": 404, "/flashphoner.properties": 404, "/rest-api/": 401,
 		} {
 			resp, body := ask(t, c, "GET", base+path, "", all...)
 			if resp.StatusCode != want && !(want == 401 && resp.StatusCode == 404) {
@@ -574,13 +574,20 @@ func (f *fortress) oddNames(t *testing.T) {
 	}
 }
 
-// noSuchThing: settings are not in the reach of REST.
+// noSuchThing: settings are not in the reach of REST. A reload reads the operator's own files, and takes nothing from the request.
 func (f *fortress) noSuchThing(t *testing.T) {
 	boss := ticket(t, "boss", grant{Actions: []string{"admin"}, Streams: []string{"*"}}, nil)
 	for _, line := range restPaths(t) {
-		if regexp.MustCompile(`config|setting|exec|shell|file|reload|restart`).MatchString(line) {
+		if line != "POST /node/reload" && regexp.MustCompile(`config|setting|exec|shell|file|reload|restart`).MatchString(line) {
 			t.Errorf("%s could change settings", line)
 		}
+	}
+	status, _, answer := bearer(t, "POST", f.rest+"/node/reload", boss, "application/json", `{"access":"open","log_level":"error","settings":{"access":"open"}}`)
+	if status != 200 || !strings.Contains(answer, `"changed":[]`) || !strings.Contains(answer, `"restart":[]`) {
+		t.Errorf("a reload with settings in the request: %d %s", status, answer)
+	}
+	if resp, body := ask(t, &http.Client{Timeout: 10 * time.Second}, "POST", f.rest+"/push/find_all", `{"empty":true}`); resp.StatusCode != 401 {
+		t.Errorf("a stranger after the reload: %d %s", resp.StatusCode, body)
 	}
 	for _, path := range []string{"/config", "/settings", "/server/set", "/properties", "/eval"} {
 		if status, _, answer := bearer(t, "POST", f.rest+path, boss, "application/json", `{"access":"open"}`); status != 404 {

@@ -221,6 +221,7 @@ func TestSDKStripsH264(t *testing.T) {
 
 // The official SDK's example, as it comes, to a real nginx and to our own server.
 func TestSDKExample(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	url, records := startNginx(t)
 	targets := []struct {

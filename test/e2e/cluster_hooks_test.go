@@ -158,3 +158,109 @@ func TestClusterHooks(t *testing.T) {
 	// What a has posted in the second before it died may come once more.
 	testkit.Eventually(t, 40*time.Second, func() string { return backend.has(id, last, 2) })
 }
+
+// endsTold is the backend of an application, which notes the ends that it is told.
+type endsTold struct {
+	*httptest.Server
+
+	mu   sync.Mutex
+	told []string // guarded by mu
+}
+
+func newEndsTold(t *testing.T) *endsTold {
+	e := &endsTold{}
+	e.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var body struct{ Status, Info, NodeID string }
+		if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+			t.Errorf("%s: %v", r.URL, err)
+		}
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		told := r.URL.Path[1:] + " " + body.Status
+		if body.Info != "" && r.URL.Path != "/PushStatusEvent" {
+			told += " of " + body.NodeID + ": " + body.Info
+		}
+		e.told = append(e.told, told)
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte("{}"))
+	}))
+	t.Cleanup(e.Close)
+	return e
+}
+
+// count returns how often something was told.
+func (e *endsTold) count(what string) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := 0
+	for _, told := range e.told {
+		if told == what {
+			n++
+		}
+	}
+	return n
+}
+
+// wait waits until something was told.
+func (e *endsTold) wait(t *testing.T, limit time.Duration, what string) {
+	t.Helper()
+	testkit.Eventually(t, limit, func() string {
+		if e.count(what) == 0 {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			return fmt.Sprintf("the backend was told %q, want %q", e.told, what)
+		}
+		return ""
+	})
+}
+
+// The backend of an application is told the ends of a server that dies and does not come back: of its session, its stream, and its push. The server that
+// comes back after all does not tell them again.
+func TestClusterEnds(t *testing.T) {
+	backend := newEndsTold(t)
+	n := startNodes(t)
+	setting := "rtmp_push_resume_ms=1000" // others wait for a minute at least
+	a, b := n.start(t, "a", setting), n.start(t, "b", setting)
+	n.wait(t, "a", "b")
+	if code := b.post("/app/update", map[string]any{"name": "defaultApp", "url": backend.URL}, nil); code != http.StatusOK {
+		t.Fatalf("app/update answers %d", code)
+	}
+	receiver := testkit.NewRTMPServer(t, testkit.Script{})
+	told := events(t, b, "")
+	publishUntil(t, a, "show", 320, 180)
+	var started push
+	testkit.Eventually(t, 20*time.Second, func() string {
+		if code := b.post("/push/startup", map[string]any{"streamName": "show", "rtmpUrl": receiver.URL("live")}, &started); code != http.StatusOK {
+			return fmt.Sprintf("startup on b answers %d", code)
+		}
+		return ""
+	})
+	next(t, told, started.MediaSessionID, "PUBLISHING")
+	backend.wait(t, 20*time.Second, "StreamStatusEvent PUBLISHING")
+	backend.wait(t, 20*time.Second, "PushStatusEvent PUBLISHING")
+	a.kill()
+	died := time.Now()
+	stream, session, push := "StreamStatusEvent FAILED of a: The server is gone", "ConnectionStatusEvent DISCONNECTED of a: The server is gone", "PushStatusEvent ENDED"
+	backend.wait(t, 2*time.Minute, session)
+	backend.wait(t, 2*time.Minute, push)
+	if since := time.Since(died); since < time.Minute {
+		t.Errorf("the ends were told %v after the death of the server, which might have come back", since)
+	}
+	again := n.startAt(t, a.dir, "a", setting)
+	n.wait(t, "a", "b")
+	publishUntil(t, again, "another", 320, 180) // what is told after that
+	testkit.Eventually(t, 20*time.Second, func() string {
+		if backend.count("StreamStatusEvent PUBLISHING") < 2 {
+			return "the server that is back tells nothing"
+		}
+		return ""
+	})
+	for _, what := range []string{stream, session, push} {
+		if got := backend.count(what); got != 1 {
+			t.Errorf("%q was told %d times, want once", what, got)
+		}
+	}
+	if got := backend.count("StreamStatusEvent FAILED of a: The server was restarted"); got != 0 {
+		t.Errorf("the server that is back has told the end of its stream, too")
+	}
+}

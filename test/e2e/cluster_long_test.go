@@ -277,7 +277,7 @@ func TestClusterLongRestarts(t *testing.T) {
 	g := newGroup(t)
 	a, b := g.join("a"), g.join("b")
 	sink := newFar(t)
-	_, leave := publish(t, a.server, "cam", testkit.DefaultPublisherConfig())
+	p, leave := publish(t, a.server, "cam", testkit.DefaultPublisherConfig())
 	id := sink.push(a, "cam")
 	js := buckets(t, g.nats.URL())
 	consumers := func(stream string) int {
@@ -330,8 +330,8 @@ func TestClusterLongRestarts(t *testing.T) {
 	})
 	sink.judge(1)
 	sink.whole()
-	if gap := sink.gap(began); gap > time.Second {
-		t.Errorf("no media for %v", gap)
+	if gap := sink.gap(began, p); gap > time.Second {
+		t.Errorf("no media for %v; the gate was shut for %v s in all", gap, sample(a.metrics(), "transponder_cluster_gate_closed_seconds_total"))
 	}
 	a.kill()
 	leave()
@@ -433,6 +433,69 @@ func TestClusterLongLeader(t *testing.T) {
 	sink.judge(2)
 	if p := b.waitPush("cam", "PUBLISHING"); p.MediaSessionID != id || p.Attempts != 2 {
 		t.Errorf("the push at the other server: %+v, want the id %s and 2 attempts", p, id)
+	}
+}
+
+// TestClusterLongBothDie kills a server and the leader of the leases in a NATS of three servers at the same moment, again and again. The push goes on at
+// the other server, the length of a lease and 2 s after NATS can write leases and records again.
+func TestClusterLongBothDie(t *testing.T) {
+	t.Parallel()
+	const lease, rounds = 6 * time.Second, 2
+	three := natskit.Three(t)
+	g := newGroupAt(t, three.URL())
+	here, there := g.join("a"), g.join("b")
+	sink := newFar(t)
+	_, leave := publish(t, here.server, "cam", testkit.DefaultPublisherConfig())
+	id := sink.push(here, "cam")
+	js := buckets(t, three.URL())
+	leader := func(bucket string) string {
+		info, err := js.StreamInfo(bucket, nats.MaxWait(500*time.Millisecond))
+		if err != nil || info.Cluster == nil {
+			return ""
+		}
+		return info.Cluster.Leader
+	}
+	for round := range rounds {
+		var down *natskit.Server
+		testkit.Eventually(t, time.Minute, func() string {
+			name := leader("KV_tp_nodes")
+			for _, s := range three {
+				if s.Name == name {
+					down = s
+					return ""
+				}
+			}
+			return "the leases have no leader"
+		})
+		down.Kill(t)
+		here.kill()
+		died := time.Now()
+		leave()
+		_, leave = publish(t, there.server, "cam", testkit.DefaultPublisherConfig())
+		testkit.Eventually(t, time.Minute, func() string {
+			for _, bucket := range []string{"KV_tp_nodes", "KV_tp_pushes"} {
+				if now := leader(bucket); now == "" || now == down.Name {
+					return bucket + " has no leader"
+				}
+			}
+			return ""
+		})
+		elected := time.Now()
+		sink.flows(round + 2)
+		if took := time.Since(elected); took > lease+2*time.Second {
+			t.Errorf("the push was live again %v after NATS had its leaders, want %v", took, lease+2*time.Second)
+		}
+		t.Logf("NATS had its leaders %v after the deaths, and the push was live again after %v",
+			elected.Sub(died).Round(time.Millisecond), time.Since(died).Round(time.Millisecond))
+		sink.judge(round + 2)
+		if p := there.waitPush("cam", "PUBLISHING"); p.MediaSessionID != id || p.Attempts != round+2 {
+			t.Errorf("the push at the other server: %+v, want the id %s and %d attempts", p, id, round+2)
+		}
+		if round+1 < rounds {
+			down.Start(t)
+			three.Wait(t)
+			here, there = there, g.join([]string{"a", "b"}[round%2])
+		}
 	}
 }
 

@@ -46,7 +46,13 @@ func startNodes(t *testing.T, names ...string) *nodes {
 
 func (n *nodes) start(t *testing.T, name string, settings ...string) *server {
 	t.Helper()
-	s := startServer(t, append([]string{"cluster_nats_url=" + n.nats.URL(), "cluster_node_id=" + name, "secrets_key_file=" + n.key, "ip=127.0.0.1"}, settings...)...)
+	return n.startAt(t, t.TempDir(), name, settings...)
+}
+
+// startAt is start in a folder, which the node may have used before.
+func (n *nodes) startAt(t *testing.T, dir, name string, settings ...string) *server {
+	t.Helper()
+	s := startServerAt(t, dir, nil, append([]string{"cluster_nats_url=" + n.nats.URL(), "cluster_node_id=" + name, "secrets_key_file=" + n.key, "ip=127.0.0.1"}, settings...)...)
 	n.all[name] = s
 	return s
 }

@@ -250,6 +250,7 @@ func parameterSets(codec media.Codec, config []byte) (sets [][]byte) {
 
 // Whatever codec a publisher has, a push that says nothing of it arrives as H.264 at the pictures' own size.
 func TestOtherCodecs(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	url, records := startNginx(t)
 	for _, codec := range []media.Codec{media.VP8, media.VP9, media.AV1, media.H265} {
@@ -283,6 +284,7 @@ func TestOtherCodecs(t *testing.T) {
 
 // With transcoding switched off what needs it is refused in the contract's words, and all else goes on.
 func TestTranscodingDisabled(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "transcoding_disabled=true")
 	publishPictures(t, s, "h264", 320, 180, 30)
 	publishCodec(t, s, "vp8", media.VP8, 320, 180, 0)
@@ -302,6 +304,7 @@ func TestTranscodingDisabled(t *testing.T) {
 
 // A phone that tells how its pictures are to be turned: they are where they are transcoded, and metadata says it where they pass.
 func TestPhoneTurned(t *testing.T) {
+	t.Parallel()
 	const quarter = 1 // clockwise, by 90 degrees
 	s := startServer(t, "rtp_video_orientation=true")
 	publishCodec(t, s, "phone", media.H264, 480, 270, quarter)

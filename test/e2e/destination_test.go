@@ -20,6 +20,7 @@ import (
 // server. The destinations get the secret. Nobody else does: no list of REST, metric, page, log, event, hook or audit line has it, nor does any
 // file but the key let anybody read it.
 func TestDestinationKeysAreKept(t *testing.T) {
+	t.Parallel()
 	var hooks safeBuffer
 	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { io.Copy(&hooks, r.Body) }))
 	defer hook.Close()

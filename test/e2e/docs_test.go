@@ -19,6 +19,7 @@ import (
 // The commands of docs/getting-started.md work as they stand: the REST calls with a running server and a real nginx, and the command
 // for the encoder.
 func TestGettingStarted(t *testing.T) {
+	t.Parallel()
 	text, err := os.ReadFile("../../docs/getting-started.md")
 	if err != nil {
 		t.Fatal(err)

@@ -306,7 +306,7 @@ func TestLongReadOnlyState(t *testing.T) {
 	if code := s.post("/push/startup", map[string]any{"streamName": "show", "rtmpUrl": receiver.URL("live/key")}, &begun); code != http.StatusOK {
 		t.Fatalf("startup answers %d", code)
 	}
-	s.waitPush("show", "PUBLISHING")
+	s.waitEach([]string{begun.MediaSessionID}, "PUBLISHING", 60) // two seconds: within one, the record has the attempt
 	s.kill()
 	leave()
 	remount(syscall.MS_RDONLY)

@@ -87,7 +87,11 @@ func TestLongKillRecordings(t *testing.T) {
 			t.Fatalf("recordings %v (%v), want %d", files, err, want)
 		}
 		for _, file := range files {
-			judgeDecoding(t, file)
+			if n == appending {
+				judgeAppended(t, file)
+			} else {
+				judgeDecoding(t, file)
+			}
 			t.Logf("%s lasts %.1f s", filepath.Base(file), duration(t, file))
 			judgeGrowing(t, file)
 		}

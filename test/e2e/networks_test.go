@@ -185,6 +185,36 @@ func TestLongViewerChangesNetwork(t *testing.T) {
 	}
 }
 
+// Two pages in a call change their network, one that has called and one that was called. They see and hear each other again in the same call.
+func TestLongCallChangesNetwork(t *testing.T) {
+	r := newRoamer(t)
+	s := startServer(t, "access=open", "enable_local_videochat=true", "ip="+r.address())
+	page := "http://" + net.JoinHostPort(r.address(), portIn(t, s.rest)) + "/"
+	b := startCommand(t, []string{"ip", "netns", "exec", r.namespace, "node"}, "sdk-calls.mjs", page, "--reconnect", "yes", "--seconds", "120")
+	b.await("held")
+	for _, to := range [][2]string{{"wifi", "mobile"}, {"mobile", "wifi"}} {
+		r.leave(to[0])
+		if r.reaches(s) {
+			t.Fatal("the network is still there")
+		}
+		r.join(to[1])
+		joined := time.Now()
+		b.say("media")
+		b.await("media")
+		t.Logf("pictures and sound %v after there is %s", time.Since(joined).Round(100*time.Millisecond), to[1])
+	}
+	if n := s.metric(t, "transponder_ice_restarts_total", `{door="websocket",result="done"}`); n < 4 {
+		t.Errorf("%v restarts were counted, want 4: two of each page", n)
+	}
+	stopped := b.stop().Displayed
+	t.Logf("the calls went through %v", stopped)
+	for _, who := range []string{"caller", "callee"} {
+		if !strings.HasSuffix(stopped[who], " ESTABLISHED FINISH") {
+			t.Errorf("the %s saw %q", who, stopped[who])
+		}
+	}
+}
+
 // portIn returns the port of an address.
 func portIn(t *testing.T, address string) string {
 	t.Helper()

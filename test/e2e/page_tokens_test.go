@@ -32,6 +32,7 @@ func pageToken(t *testing.T, subject string, grants ...map[string]any) string {
 // Pages with tokens, in a browser: they do what the tokens allow, also with the vendor's SDK as it is. When a token is revoked, its sessions end
 // within a second, with their streams.
 func TestPagesWithTokens(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "access=closed", "token_secret="+pagesSecret)
 	mine := map[string]any{"actions": []string{"publish", "play"}, "streams": []string{"cam-*"}}
 	first, second := pageToken(t, "one", mine), pageToken(t, "two", mine)

@@ -17,6 +17,7 @@ import (
 // One stream goes from the studio to two servers at once while a third refuses it. One of the two is muted there; the other is
 // stopped from the console, and the first goes on.
 func TestStudioAndConsole(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	stopped, muted := testkit.NewRTMPServer(t, testkit.Script{}), testkit.NewRTMPServer(t, testkit.Script{})
 	refusing := testkit.NewRTMPServer(t, testkit.Script{At: "publish", Do: testkit.Refuse, Code: "NetStream.Publish.BadName"})
@@ -90,6 +91,7 @@ func TestStudioAndConsole(t *testing.T) {
 // On a server that asks everybody who he is, an administrator sets up a user, a key, a destination and an app, and the user goes live to the
 // destination, whose stream key nobody sees. When the login of the user is ended, the show goes on; when the user is removed, it is over.
 func TestAccessPages(t *testing.T) {
+	t.Parallel()
 	const password, key = "tahini-and-sesame-17", "halva-key-0815"
 	far := testkit.NewRTMPServer(t, testkit.Script{})
 	s := startServerIn(t, []string{"TRANSPONDER_ADMIN_PASSWORD=" + password}, "access=closed")
@@ -117,6 +119,7 @@ func TestAccessPages(t *testing.T) {
 
 // A token that the settings demand of WHIP does not keep the studio out: it publishes with a token of its own.
 func TestStudioWithWHIPToken(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "whip_token=sesame-and-tahini-17")
 	b := startBrowser(t, "publish-page.mjs", s.page, "--name", "camera", "--rtmp", s.rtmp)
 	b.await("live")

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -31,7 +33,7 @@ type watcher struct {
 
 // startPrometheus starts a Prometheus that watches a server with our configuration and alerts. It looks ten times as often as there, and an alert
 // fires after a second.
-func startPrometheus(t *testing.T, s *server) *watcher {
+func startPrometheus(t *testing.T, s *server, arguments ...string) *watcher {
 	t.Helper()
 	dir := t.TempDir()
 	adapt := func(file string, change func(string) string) {
@@ -53,7 +55,8 @@ func startPrometheus(t *testing.T, s *server) *watcher {
 	})
 
 	p := &watcher{t: t}
-	cmd := exec.Command("prometheus", "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address=127.0.0.1:0")
+	arguments = append(arguments, "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address=127.0.0.1:0")
+	cmd := exec.Command("prometheus", arguments...)
 	cmd.Stderr = &p.log
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("%v: make install-test installs Prometheus", err)
@@ -153,6 +156,35 @@ func (p *watcher) dashboards(variables *strings.Replacer) {
 	}
 }
 
+// hasNativeHistograms checks a Prometheus that reads native histograms. The only push that is live is the only time of its histogram, so each
+// quantile must be that time, as exactly as the fine buckets are: 9 %.
+func (p *watcher) hasNativeHistograms() {
+	p.t.Helper()
+	number := func(query string) (float64, error) {
+		series, err := p.query(query)
+		if err != nil || len(series) != 1 {
+			return 0, fmt.Errorf("%s: %v %v", query, series, err)
+		}
+		return strconv.ParseFloat(series[0]["value"], 64)
+	}
+	testkit.Eventually(p.t, 20*time.Second, func() string {
+		exact, err := number(`max(transponder_push_live_after_seconds)`)
+		count, err2 := number(`histogram_count(transponder_pushes_live_after_seconds)`)
+		quantile, err3 := number(`histogram_quantile(0.5, transponder_pushes_live_after_seconds)`)
+		delays, err4 := number(`histogram_count(transponder_pushes_delay_seconds)`)
+		if err := errors.Join(err, err2, err3, err4); err != nil {
+			return err.Error()
+		}
+		if count != 1 || delays < 1 || quantile < exact/1.1 || quantile > exact*1.1 {
+			return fmt.Sprintf("%v pushes were live after %v s, and after %v s by the histogram; %v delays", count, exact, quantile, delays)
+		}
+		return ""
+	})
+	if series, err := p.query(`transponder_pushes_live_after_seconds_bucket`); err != nil || len(series) != 0 {
+		p.t.Errorf("this Prometheus reads classic buckets: %v %v", series, err)
+	}
+}
+
 func mustParse(t *testing.T, address string) *url.URL {
 	t.Helper()
 	u, err := url.Parse(address)
@@ -182,7 +214,7 @@ func TestPrometheus(t *testing.T) {
 	nobody := "127.0.0.1:" + freePort(t)
 	good, bad := push("cam", target), push("cam", "rtmp://"+nobody+"/live/"+key)
 
-	p := startPrometheus(t, s)
+	p, native := startPrometheus(t, s), startPrometheus(t, s, "--enable-feature=native-histograms")
 	testkit.Eventually(t, 20*time.Second, func() string {
 		var data struct {
 			ActiveTargets []struct{ Health, LastError string }
@@ -259,6 +291,7 @@ func TestPrometheus(t *testing.T) {
 			return ""
 		})
 	}
+	native.hasNativeHistograms()
 	p.dashboards(strings.NewReplacer("$__rate_interval", "10s", "$stream", "cam", "$push", ".*", "$instance", mustParse(t, s.rest).Host))
 
 	var names []string

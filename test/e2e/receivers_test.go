@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -192,16 +193,40 @@ func judgeRecording(t *testing.T, file string, appended bool) {
 	if last["video"] == 0 || last["audio"] == 0 {
 		t.Errorf("%s has no pictures or no sound: %v", file, last)
 	}
-	judgeDecoding(t, file)
+	if appended {
+		judgeAppended(t, file)
+	} else {
+		judgeDecoding(t, file)
+	}
 }
 
 // judgeDecoding checks that a file decodes without a complaint.
 func judgeDecoding(t *testing.T, file string) {
 	t.Helper()
-	decode := exec.CommandContext(t.Context(), "ffmpeg", "-hide_banner", "-v", "error", "-i", file, "-fps_mode", "vfr", "-f", "null", "-")
-	if out, err := decode.CombinedOutput(); err != nil || len(out) > 0 {
-		t.Errorf("decoding: %v\n%s", err, out)
+	if complaints := decode(t, file); len(complaints) > 0 {
+		t.Errorf("decoding: %s", strings.Join(complaints, "\n"))
 	}
+}
+
+// judgeAppended is judgeDecoding for a file to which nginx may have appended: where it lets frames overlap, FFmpeg complains about their times.
+// These are judged by the file's packets.
+func judgeAppended(t *testing.T, file string) {
+	t.Helper()
+	complaints := slices.DeleteFunc(decode(t, file), func(line string) bool { return strings.Contains(line, "non monotonically increasing dts") })
+	if len(complaints) > 0 {
+		t.Errorf("decoding: %s", strings.Join(complaints, "\n"))
+	}
+}
+
+// decode returns what FFmpeg says about a file, line by line.
+func decode(t *testing.T, file string) []string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "ffmpeg", "-hide_banner", "-v", "error", "-i", file, "-fps_mode", "vfr", "-f", "null", "-")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("decoding %s: %v", file, err)
+	}
+	return slices.DeleteFunc(strings.Split(string(out), "\n"), func(line string) bool { return line == "" })
 }
 
 // duration is the time from a file's first picture to its last, in seconds.
@@ -390,6 +415,7 @@ func publishUntil(t *testing.T, s *server, name string, width, height int) (leav
 
 // The ffmpeg command, waiting for a publisher, takes a push.
 func TestFFmpegListens(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	publishPictures(t, s, "listen", 320, 180, 30)
 	file := filepath.Join(t.TempDir(), "received.flv")
@@ -423,6 +449,7 @@ func TestFFmpegListens(t *testing.T) {
 // RTMPS: a server whose certificate an authority of ours has signed gets the stream; to who does not know the authority, it is
 // a reason of its own.
 func TestRTMPS(t *testing.T) {
+	t.Parallel()
 	signed := httptest.NewTLSServer(nil) // for its certificate: example.com, 127.0.0.1
 	signed.Close()
 	roots := filepath.Join(t.TempDir(), "roots.pem")

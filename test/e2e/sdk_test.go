@@ -17,6 +17,7 @@ import (
 // Our own SDK, loaded from the server by a page of another one: what it publishes goes on to an RTMP server and is played; lost
 // sockets are opened anew, and the streams go on where the server kept them and come back where it did not.
 func TestSDK(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	receiver := testkit.NewRTMPServer(t, testkit.Script{})
 	b := startBrowser(t, "sdk.mjs", s.page, "--socket", s.socket, "--name", "own-sdk", "--rtmp", receiver.URL("live"))
@@ -79,6 +80,7 @@ func TestSDKSuite(t *testing.T) {
 
 // Our examples: by keyboard, in every look, checked for accessibility.
 func TestSDKExamples(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	receiver := testkit.NewRTMPServer(t, testkit.Script{})
 	args := []string{s.page, "--name", "example", "--rtmp", receiver.URL("live")}
@@ -100,6 +102,7 @@ func TestSDKExamples(t *testing.T) {
 
 // Two pages call each other by our SDK with calls, without a SIP server: they see and hear each other, hold, and hang up.
 func TestSDKCalls(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "enable_local_videochat=true")
 	b := startBrowser(t, "sdk-calls.mjs", s.page)
 	talking := b.await("talking").Displayed

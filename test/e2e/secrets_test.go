@@ -21,6 +21,7 @@ const canary = "caNAry5e93"
 // A whole run with a secret in every place that can hold one, through success, refusal, loss and failure: nobody but the caller,
 // who sent the address, is told of it. (The contract has the answers of /push/* repeat rtmpUrl.)
 func TestSecretsAreKept(t *testing.T) {
+	t.Parallel()
 	var hooks safeBuffer
 	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		io.Copy(&hooks, r.Body)

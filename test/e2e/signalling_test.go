@@ -173,6 +173,7 @@ func TestPublishThatFails(t *testing.T) {
 
 // One socket that floods the server is put out; another, and its stream, do not notice.
 func TestFlood(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	quiet := connect(t, s)
 	flooder := connect(t, s)
@@ -194,6 +195,7 @@ func TestFlood(t *testing.T) {
 
 // SIGTERM ends a running push as its receiver wishes: FCUnpublish, deleteStream, and only then the connection.
 func TestStopIsPolite(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	receiver := testkit.NewRTMPServer(t, testkit.Script{})
 	publishWHIP(t, s, "live")
@@ -210,6 +212,7 @@ func TestStopIsPolite(t *testing.T) {
 
 // No key or password of any address shows in what the server logs, however the push fares.
 func TestLogKeepsSecrets(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	receiver := testkit.NewRTMPServer(t, testkit.Script{})
 	refusing := testkit.NewRTMPServer(t, testkit.Script{At: "publish", Do: testkit.Refuse, Code: "NetStream.Publish.BadName", Description: "CANARY is taken"})

@@ -213,6 +213,14 @@ func TestStandbyEncoder(t *testing.T) {
 	if code := s.post("/push/startup", map[string]any{"streamName": "show", "rtmpUrl": url}, &begun); code != http.StatusOK {
 		t.Fatalf("startup answers %d", code)
 	}
+	played := filepath.Join(t.TempDir(), "played.flv")
+	player := exec.Command("ffmpeg", "-hide_banner", "-v", "warning", "-i", s.rtmp+"/show", "-c", "copy", played)
+	var said safeBuffer
+	player.Stderr = &said
+	if err := player.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { player.Process.Kill() })
 	s.waitFrames("show", 120)
 	leave()
 	waitMetric("transponder_standby_promotions_total 1")
@@ -230,6 +238,19 @@ func TestStandbyEncoder(t *testing.T) {
 		t.Errorf("%d connections, want 1", sent.Attempts)
 	}
 	judgeSpliced(t, filepath.Join(records, "rtmp_show.flv"), 0.5, 1)
+
+	// The player has gone on over its connection, with the next key frame, which comes within two seconds.
+	if n := s.metric(t, "transponder_rtmp_players", ""); n != 1 {
+		t.Errorf("%v RTMP players, want 1; FFmpeg says %s", n, said.String())
+	}
+	player.Process.Signal(syscall.SIGINT)
+	player.Wait()
+	judgeOneClock(t, played, 2.5)
+	_, luma := brightness(t, played)
+	luma = slices.DeleteFunc(luma, func(one float64) bool { return one > 160 }) // flashes
+	if luma[0] > 40 || luma[len(luma)-1] < 50 {
+		t.Errorf("the player saw pictures from brightness %.0f to %.0f", luma[0], luma[len(luma)-1])
+	}
 }
 
 // Twenty changes in a row: the main encoder is stopped and goes on, is killed and comes back, and the source is chosen by hand. The recording

@@ -17,6 +17,7 @@ import (
 // a name that leads to this machine; a page of the server's own host does what it always did. With a password that the browser sends
 // by itself it is the same.
 func TestStrangers(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	publishSDK(t, connect(t, s), "victim", "")
 	judgeStrangers(t, s)
@@ -44,6 +45,7 @@ func TestStrangers(t *testing.T) {
 }
 
 func TestStrangersWithPassword(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "disable_rest_auth=false", "rest_users_file="+usersFile(t))
 	publishSDK(t, connect(t, s), "victim", "")
 	judgeStrangers(t, s, "--password", "ann:secret")
@@ -51,6 +53,7 @@ func TestStrangersWithPassword(t *testing.T) {
 
 // The cookie of somebody who has signed in helps no other page.
 func TestStrangersWithLogin(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "disable_rest_auth=false", "rest_users_file="+usersFile(t))
 	publishSDK(t, connect(t, s), "victim", "")
 	judgeStrangers(t, s, "--login", "ann:secret")

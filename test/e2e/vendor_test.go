@@ -23,6 +23,7 @@ import (
 // Pages of the vendor's SDK, which know nothing of this server's own events: one hears in the documented words that its push was
 // refused, where the settings say so; and none leaves anything behind by going away, though it asked to be kept.
 func TestVendorPages(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "rtmp_push_fail_stream=true", "ws_max_kept_sessions=1")
 	refusing := testkit.NewRTMPServer(t, testkit.Script{At: "publish", Do: testkit.Refuse, Code: "NetStream.Publish.BadName"})
 	b := startBrowser(t, "vendor-pages.mjs", s.page, "--socket", s.socket, "--rtmp", refusing.URL("live"))
@@ -133,6 +134,7 @@ func TestVendorSIPPages(t *testing.T) {
 // RestApi in a page of another server: with a login it works where that page is named, also where no login is wanted; where it is not
 // named, the error says which setting that is.
 func TestRestApiFromElsewhere(t *testing.T) {
+	t.Parallel()
 	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		fmt.Fprint(w, "<!doctype html><link rel=icon href=data:,><title>Elsewhere</title>")

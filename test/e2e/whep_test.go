@@ -60,6 +60,7 @@ func playWHEP(t *testing.T, s *server, name string) *testkit.Player {
 
 // An encoder's pictures with B-frames and its AAC play in a browser's terms: pictures in the order of showing, Opus.
 func TestEncoderPlays(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	encoder := exec.CommandContext(t.Context(), "ffmpeg", "-hide_banner", "-v", "error", "-re", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=30",
 		"-f", "lavfi", "-i", "sine=frequency=1000", "-c:v", "libx264", "-preset", "veryfast", "-bf", "2", "-g", "30", "-c:a", "aac", "-f", "flv",

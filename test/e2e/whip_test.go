@@ -184,6 +184,7 @@ func TestEveryFrameArrives(t *testing.T) {
 
 // At a ceiling whoever comes is told so, over every door, and those who are on do not notice.
 func TestNoRoom(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "max_publishers=2", "max_players=1", "rtmp_push_max=1")
 	publishWHIP(t, s, "one")
 	publishWHIP(t, s, "two")

@@ -22,6 +22,7 @@ import (
 // The messages on the wire, as Wireshark's dissector reads them, are those of the contract's capture: the same commands with the same
 // names in the same order. None of them holds a password in clear.
 func TestWire(t *testing.T) {
+	t.Parallel()
 	const user, secret = "us%40er", "CANARY"
 	tests := []struct {
 		name, host string

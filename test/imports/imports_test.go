@@ -33,9 +33,10 @@ var layers = []struct {
 	{"work", []string{"internal/rtc", "internal/sip", "internal/transponder", "internal/transcode", "internal/cluster"}},
 	{"hub", []string{"internal/stream"}},
 	{"admission", []string{"internal/access", "internal/hook", "internal/destination"}},
-	{"machine", []string{"internal/load", "internal/guard", "internal/panics", "internal/state", "internal/certificate", "internal/handover"}},
+	{"machine", []string{"internal/logs", "internal/load", "internal/guard", "internal/panics", "internal/state", "internal/certificate", "internal/handover", "internal/trace"}},
 	{"wire", []string{"internal/rtmp", "internal/flv", "internal/amf"}},
 	{"vocabulary", []string{"internal/media", "internal/limits"}},
+	{"for other programs", []string{"pkg"}},
 	{"embedded files", []string{"api", "web"}},
 }
 
@@ -99,6 +100,7 @@ var forbidden = []struct {
 	{in: "internal/sip/dialog", imported: "log/slog", reason: "the user of a call logs what it tells"},
 	{in: "", imported: "log", reason: "logs go through a log/slog logger that is passed in"},
 	{in: "", imported: "math/rand", reason: "math/rand/v2, or crypto/rand where a stranger must not guess"},
+	{in: "pkg", imported: module + "/internal/...", reason: "a program of somebody else cannot build with it"},
 	{in: "bench", imported: module + "/internal/...", reason: "a fault of ours would cancel itself out"},
 	{in: "bench", imported: module + "/api", reason: "a fault of ours would cancel itself out"},
 }

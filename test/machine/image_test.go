@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,8 +20,9 @@ import (
 	"transponder/internal/testkit"
 )
 
-// TestImage: the image is whole by its own sums, and a server from it serves as a user without rights, with its settings from the environment. It
-// runs in namespaces and by chroot, because the usual runtimes want control groups that not every kernel here has.
+// TestImage: the image is whole by its own sums, and a server from it serves as a user without rights, with its settings from the environment. An OCI
+// runtime, crun, runs it without control groups, which not every kernel has. Where the kernel does not let crun either, the test says what crun says,
+// and runs the server in namespaces and by chroot.
 func TestImage(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Fatal("needs root, for namespaces")
@@ -81,10 +83,17 @@ func TestImage(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	// The loopback device of a new network is down: ip brings it up.
-	cmd := exec.CommandContext(ctx, "unshare", "--net", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc="+filepath.Join(root, "proc"), "sh", "-c",
-		`ip link set lo up && cd / && exec env -i `+strings.Join(c.Env, " ")+
-			` TRANSPONDER_HTTP_PORT=9081 TRANSPONDER_LOG_JSON=true /usr/sbin/chroot --userspec=`+c.User+` "$0" "$@"`, root, c.Entrypoint[0])
+	environ := append(c.Env, "TRANSPONDER_HTTP_PORT=9081", "TRANSPONDER_LOG_JSON=true")
+	state := t.TempDir() // of the runtime
+	box := bundle{root, c.User, c.WorkingDir, environ, append(c.Entrypoint, "--version")}
+	how, cmd, find := "run by "+firstLine(host(t, "crun", "--version")), crun(ctx, t, state, box), func(*exec.Cmd) (string, error) { return crunPID(state) }
+	if said, err := cmd.CombinedOutput(); err != nil || !strings.HasPrefix(string(said), "transponder ") {
+		how = "run in namespaces, by chroot: crun cannot, and says " + strings.TrimSpace(string(said))
+		cmd, find = chroot(ctx, box, c.Entrypoint[0]), childPID
+	} else {
+		box.args = c.Entrypoint
+		cmd = crun(ctx, t, state, box)
+	}
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -93,16 +102,18 @@ func TestImage(t *testing.T) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	defer func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }()
+	defer func() {
+		_ = exec.Command("crun", "--root", state, "delete", "--force", "server").Run()
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	}()
 	var server string
 	testkit.Eventually(t, time.Minute, func() string {
-		found, err := exec.Command("pgrep", "-P", fmt.Sprint(cmd.Process.Pid)).Output()
-		if err != nil {
-			return "the server has not started"
+		var err error
+		if server, err = find(cmd); err != nil {
+			return fmt.Sprintf("the server has not started: %v", err)
 		}
-		server = strings.TrimSpace(string(found))
 		answer, err := exec.Command("nsenter", "-t", server, "-n", "curl", "-sS", "http://127.0.0.1:9081/health/ready").CombinedOutput()
-		if err != nil {
+		if err != nil || !strings.HasPrefix(string(answer), "ready") {
 			return string(answer)
 		}
 		return ""
@@ -122,5 +133,83 @@ func TestImage(t *testing.T) {
 	case <-time.After(30 * time.Second):
 		t.Fatal("it does not stop")
 	}
-	t.Logf("run in namespaces, by chroot; the image has %s", host(t, "du", "-h", "--apparent-size", filepath.Join(out, "transponder-0.0.2-amd64.oci.tar")))
+	t.Logf("%s; the image has %s", how, host(t, "du", "-h", "--apparent-size", filepath.Join(out, "transponder-0.0.2-amd64.oci.tar")))
+}
+
+// bundle is a container that is to be run.
+type bundle struct {
+	root, user, folder string // user is UID:GID
+	environ, args      []string
+}
+
+// crun returns the command that runs a bundle. Version 1.8 refuses a machine with both generations of control groups, even if it is told to use none,
+// so it is not shown the second one.
+func crun(ctx context.Context, t *testing.T, state string, b bundle) *exec.Cmd {
+	t.Helper()
+	folder := t.TempDir()
+	host(t, "crun", "spec", "--bundle", folder)
+	file := filepath.Join(folder, "config.json")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var spec map[string]any
+	if err := json.Unmarshal(text, &spec); err != nil {
+		t.Fatal(err)
+	}
+	var uid, gid int
+	if _, err := fmt.Sscanf(b.user, "%d:%d", &uid, &gid); err != nil {
+		t.Fatal(err)
+	}
+	process, _ := spec["process"].(map[string]any)
+	process["terminal"], process["args"], process["env"], process["cwd"] = false, b.args, b.environ, b.folder
+	process["user"] = map[string]int{"uid": uid, "gid": gid}
+	process["capabilities"] = map[string]any{}
+	spec["root"] = map[string]any{"path": b.root}
+	mounts, _ := spec["mounts"].([]any)
+	spec["mounts"] = slices.DeleteFunc(mounts, func(m any) bool { return m.(map[string]any)["type"] == "cgroup" })
+	if text, err = json.Marshal(spec); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return exec.CommandContext(ctx, "unshare", "--mount", "--propagation", "private", "sh", "-c",
+		`umount /sys/fs/cgroup/unified 2>/dev/null; exec crun --root "$0" --cgroup-manager=disabled run --bundle "$1" server`, state, folder)
+}
+
+// crunPID returns the process of the server.
+func crunPID(state string) (string, error) {
+	text, err := exec.Command("crun", "--root", state, "state", "server").Output()
+	if err != nil {
+		return "", err
+	}
+	var is struct {
+		PID    int
+		Status string
+	}
+	if err := json.Unmarshal(text, &is); err != nil {
+		return "", err
+	}
+	if is.Status != "running" {
+		return "", fmt.Errorf("the container is %s", is.Status)
+	}
+	return fmt.Sprint(is.PID), nil
+}
+
+// chroot returns the command that runs a program in namespaces of its own. The loopback device of a new network is down: ip brings it up.
+func chroot(ctx context.Context, b bundle, program string) *exec.Cmd {
+	return exec.CommandContext(ctx, "unshare", "--net", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc="+filepath.Join(b.root, "proc"), "sh", "-c",
+		`ip link set lo up && cd / && exec env -i `+strings.Join(b.environ, " ")+` /usr/sbin/chroot --userspec=`+b.user+` "$0" "$@"`, b.root, program)
+}
+
+// childPID returns the process that a command has started.
+func childPID(cmd *exec.Cmd) (string, error) {
+	found, err := exec.Command("pgrep", "-P", fmt.Sprint(cmd.Process.Pid)).Output()
+	return strings.TrimSpace(string(found)), err
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
 }

@@ -49,6 +49,36 @@ test("says who may do what", async (t) => {
   assert.deepEqual(errors, []);
 });
 
+test("a form is not emptied by the closing of the one before, and stays until its answer is there", async (t) => {
+  let answer;
+  const { mock, page, says, count, send, closed } = await open(t, "#users", (m) => {
+    m.methods["user/create"] = () => new Promise((resolve) => (answer = resolve));
+  });
+  await count("users", 3);
+  const fields = await page.evaluate(() => new Promise((resolve) => {
+    const press = (id) => document.getElementById(id).click();
+    press("users-add");
+    press("form-cancel");
+    press("users-add");
+    document.getElementById("form").addEventListener("close", () => resolve(document.querySelectorAll("#form-list input").length), { once: true });
+  }));
+  assert.ok(fields > 0);
+  await label(page, "Name").fill("carl");
+  await send();
+  for (const deadline = Date.now() + timeout; !answer; ) {
+    assert.ok(Date.now() < deadline, "the form was not sent");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assert.ok(await page.locator("#form-cancel").isDisabled());
+  await page.keyboard.press("Escape");
+  assert.ok(await page.locator("#form").isVisible());
+  answer(409);
+  await says("#form-trouble", /the mock says 409/);
+  await page.keyboard.press("Escape");
+  await closed();
+  assert.equal(mock.count("POST /rest-api/user/create"), 1);
+});
+
 test("adds, changes and removes a user", async (t) => {
   const { mock, page, text, says, count, sent, send, closed } = await open(t, "#users");
   await count("users", 3);

@@ -31,6 +31,13 @@ async function open(t, setUp, context = browser) {
   return { mock, page, errors, text, says };
 }
 
+async function until(holds) {
+  for (const deadline = Date.now() + timeout; !holds();) {
+    assert.ok(Date.now() < deadline, `never: ${holds}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
 const session = (fields = {}) => ({ sessionId: "s-1", appKey: "defaultApp", status: "ESTABLISHED", createDate: Date.now() - 5000,
   clientAddress: "192.0.2.7:51234", origin: "https://studio.example", publishers: 1, players: 2, ...fields });
 
@@ -78,6 +85,7 @@ test("shows everything except secrets", async (t) => {
   assert.match(await text("#streams li:nth-child(4)"), /Played lobby WHEP .*1280 × 720 Codecs/);
   assert.match(await text("#sessions li:nth-child(2)"), /Away 198\.51\.100\.20/);
   assert.match(await text("#calls li:nth-child(1)"), /^Connected 1001 called by 1000 Codecs H264 \+ PCMU Packets lost 3 \(0\.3 %\) Stream lobby Pushes Live Talking 1:0\d/);
+  assert.equal(await page.locator("#calls li:nth-child(1) .fact a").getAttribute("href"), "/stream?name=lobby");
   assert.match(await text("#calls li:nth-child(2)"), /^On hold \+49 30 1234567 calls studio \(Reception\), a page Hears music\.wav\. Has sent 12#\. Codecs PCMU /);
   assert.match(await text("#calls li:nth-child(3)"), /^Ringing sip:room@meet\.example called by 1000 Codecs – Packets lost – .*Talking –/);
   assert.match(await text("#calls li:nth-child(4)"), /^Failed 1009 called by 1000 No media came from the phone\. no RTP from 192\.0\.2\.9; NAT\? .*Talking 1:00$/);
@@ -183,20 +191,36 @@ test("stops a push by keyboard, after a confirmation", async (t) => {
   assert.equal(await page.evaluate(() => document.activeElement.id), "pushes-title");
 });
 
+test("each question gets its own answer, however soon the next one is asked", async (t) => {
+  const { mock, page, says } = await open(t, busy);
+  await says("#pushes", /lobby/);
+  const answers = (...clicks) => page.evaluate((all) => all.forEach((selector) => document.querySelector(selector).click()), clicks);
+  const [stop, no, yes] = ["#pushes li:nth-child(3) button", "#confirm-no", "#confirm-yes"];
+  await answers(stop, no, stop); // the browser tells of the closing only afterwards
+  await page.locator("#confirm-yes").click();
+  await until(() => mock.count("POST /rest-api/push/terminate") === 1);
+  await page.locator("#confirm").waitFor({ state: "hidden" });
+  await answers(stop, no, "#streams li:nth-child(1) button.danger", yes);
+  await until(() => mock.count("POST /rest-api/stream/terminate") === 1);
+  await answers(stop, yes, stop);
+  await until(() => mock.count("POST /rest-api/push/terminate") === 2);
+  await page.keyboard.press("Escape");
+  await page.locator("#confirm").waitFor({ state: "hidden" });
+  await answers(stop, yes);
+  await until(() => mock.count("POST /rest-api/push/terminate") === 3);
+});
+
 test("stops a stream and a session", async (t) => {
   const { mock, page, says } = await open(t, busy);
   await says("#streams", /morning-show/);
-  await page.locator("#streams li:nth-child(1) button").click();
+  await page.locator("#streams li:nth-child(1) button.danger").click();
   await says("#confirm", /Stop the stream “morning-show”\? Its publisher is cut off, and with it 2 pushes\./);
   await page.locator("#confirm-yes").click();
   await page.locator("#confirm").waitFor({ state: "hidden" });
   await page.locator("#sessions li:nth-child(1) button").click();
   await page.locator("#confirm-yes").click();
   await page.locator("#confirm").waitFor({ state: "hidden" });
-  for (const deadline = Date.now() + timeout; mock.count("POST /rest-api/connection/terminate") === 0;) {
-    assert.ok(Date.now() < deadline);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  await until(() => mock.count("POST /rest-api/connection/terminate") > 0);
   assert.deepEqual(JSON.parse(mock.last("POST /rest-api/stream/terminate").body), { mediaSessionId: "56141d10" });
   assert.deepEqual(JSON.parse(mock.last("POST /rest-api/connection/terminate").body), { sessionId: "s-1" });
 });
@@ -236,10 +260,7 @@ test("has no list of calls if the server takes none, and does not ask again", as
   });
   await says("#pushes", /lobby/);
   assert.equal(await page.locator("#calls-card").isVisible(), false);
-  for (const deadline = Date.now() + timeout; mock.count("POST /rest-api/stream/find_all") < 3;) {
-    assert.ok(Date.now() < deadline);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+  await until(() => mock.count("POST /rest-api/stream/find_all") >= 3);
   assert.equal(mock.count("POST /rest-api/call/find_all"), 1);
 });
 
@@ -247,10 +268,7 @@ test("shows events at once", async (t) => {
   let pushes;
   const { mock, says } = await open(t, (m) => (pushes = busy(m)));
   await says("#pushes", /lobby/);
-  for (const deadline = Date.now() + timeout; mock.followers.size === 0;) {
-    assert.ok(Date.now() < deadline);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  await until(() => mock.followers.size > 0);
   pushes.length = 0;
   mock.tell({ id: "p-1", to: "FAILED", reason: "peer_closed", sourceStreamName: "morning-show", target: "rtmps://a.rtmps.youtube.com/live2/***" });
   await says("#news", /morning-show to a\.rtmps\.youtube\.com: Failed/);
@@ -404,7 +422,7 @@ test("a name cannot turn the words around it", async (t) => {
   await says("#pushes", /<script>, h\/<b>\/rtmp_test/);
   // Each name is a line of text of its own: the word behind it stays behind it.
   assert.equal(await page.locator("#streams li:nth-child(1) h3 > bdi").evaluate((name) => getComputedStyle(name).display), "inline-block");
-  await page.locator("#streams li:nth-child(1) button").click();
+  await page.locator("#streams li:nth-child(1) button.danger").click();
   await says("#confirm-title", /^Stop the stream “\ufffdgnp\.show\ufffd\ufffd”\?$/);
 });
 

@@ -2,11 +2,11 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { faults, inEveryLook, photograph } from "./lib/accessibility.mjs";
-import { launch, tabTo, watchConsole } from "./lib/browser.mjs";
+import { faults, photograph } from "./lib/accessibility.mjs";
+import { launch, tabTo } from "./lib/browser.mjs";
 import { MockServer, push } from "./lib/mock-server.mjs";
+import { looks, openStudio, until } from "./lib/studio-page.mjs";
 
-const timeout = 15_000;
 let browser;
 
 before(async () => {
@@ -14,46 +14,35 @@ before(async () => {
 }, { timeout: 60_000 });
 after(() => browser?.close());
 
-/** Opens the page of a new mock server. setUp prepares the server before the scripts of the page run. */
-async function open(t, setUp = () => undefined, { address = (base) => base, permitted = true } = {}) {
-  const mock = await MockServer.start(browser);
-  setUp(mock);
-  const page = await browser.newPage({ viewport: { width: 1280, height: 860 } });
-  page.setDefaultTimeout(timeout);
-  const errors = watchConsole(page);
-  if (!permitted) {
-    await page.addInitScript(() => {
-      navigator.permissions.query = async () => ({ state: "prompt" });
-    });
-  }
-  t.after(async () => {
-    await page.close();
-    await mock.close().catch(() => undefined);
-  });
-  await page.goto(address(mock.address));
-  await page.waitForFunction(() => document.getElementById("address-1"));
-  const phase = (wanted) => page.waitForFunction((p) => document.getElementById("status").dataset.phase === p, wanted);
-  const text = async (id) => (await page.locator(`#${id}`).innerText()).trim();
-  const start = async (name = "test") => {
-    await page.locator("#name").fill(name);
-    await page.locator("#go").click();
-  };
-  return { mock, page, errors, phase, text, start };
-}
-
-/** Waits until the condition holds. */
-async function until(condition, what) {
-  // The pause lets the mock server work, which runs in this process.
-  for (const deadline = Date.now() + timeout; !(await condition()); await new Promise((resolve) => setTimeout(resolve, 20))) {
-    assert.ok(Date.now() < deadline, `not within ${timeout / 1000} s: ${what}`);
-  }
-}
+/** Opens the studio of a new mock server. */
+const open = (t, setUp, options) => openStudio(t, browser, setUp, options);
 
 /** The text of the failure that the page shows, in one line: of the stream, or of the destination. */
 async function failure({ phase, text }) {
   await phase("failed");
   return `${await text("failure")}${await text("failure-1")}`.replaceAll("\n", " ");
 }
+
+test("STUN and TURN servers that the server tells", async (t) => {
+  const { mock, page, phase, start } = await open(t, (server) => {
+    server.iceServers = ['<stun:127.0.0.1:9>; rel="ice-server"',
+      '<turn:127.0.0.1:9>; rel="ice-server"; username="1:a"; credential="b="; credential-type="password"'];
+  });
+  await page.evaluate(() => {
+    const set = RTCPeerConnection.prototype.setLocalDescription;
+    RTCPeerConnection.prototype.setLocalDescription = function (...args) {
+      globalThis.used = this.getConfiguration();
+      return set.apply(this, args);
+    };
+  });
+  await start();
+  await phase("live");
+  const { iceServers, bundlePolicy } = await page.evaluate(() => globalThis.used);
+  assert.deepEqual(iceServers.map(({ urls, username, credential }) => [String(urls), username ?? "", credential ?? ""]),
+    [["stun:127.0.0.1:9", "", ""], ["turn:127.0.0.1:9", "1:a", "b="]]);
+  assert.equal(bundlePolicy, "max-bundle");
+  assert.equal(mock.last("OPTIONS /whip/test").headers.authorization, mock.last("POST /whip/test").headers.authorization);
+});
 
 test("from Start to Stop", async (t) => {
   const { mock, page, errors, phase, text, start } = await open(t);
@@ -80,7 +69,7 @@ test("from Start to Stop", async (t) => {
   assert.equal(mock.count("POST /rest-api/push/terminate"), 1);
   assert.equal(mock.count("DELETE /whip/test/session-1"), 1);
   assert.deepEqual(JSON.parse(mock.last("POST /rest-api/push/startup").body),
-    { streamName: "test", rtmpUrl: "rtmp://localhost:1935/live", rtmpTransponderFullUrl: false });
+    { streamName: "test", rtmpUrl: "rtmp://localhost:1935/live", rtmpTransponderFullUrl: false, options: { onSourceLoss: "hold" } });
   const offer = mock.last("POST /whip/test").body;
   const video = offer.slice(offer.indexOf("m=video"));
   const first = /m=video \d+ \S+ (\d+)/.exec(video)[1];
@@ -99,7 +88,7 @@ test("a platform with a stream key", async (t) => {
   await start();
   await phase("live");
   assert.deepEqual(JSON.parse(mock.last("POST /rest-api/push/startup").body),
-    { streamName: "test", rtmpUrl: "rtmps://live.example/app/abcd-1234", rtmpTransponderFullUrl: true });
+    { streamName: "test", rtmpUrl: "rtmps://live.example/app/abcd-1234", rtmpTransponderFullUrl: true, options: { onSourceLoss: "hold" } });
   assert.equal(await text("state"), "Live on live.example");
   assert.doesNotMatch(await page.locator("body").innerText(), /abcd-1234/);
   const stored = await page.evaluate(() => JSON.stringify(sessionStorage));
@@ -157,6 +146,49 @@ describe("Check of a destination", () => {
     proceed();
     await page.waitForFunction(() => document.getElementById("check-1").textContent === "Check");
     assert.equal(await page.locator("#checked-1").isVisible(), false);
+    assert.deepEqual(errors, []);
+  });
+
+  test("shows each step as it comes, at each address", async (t) => {
+    const { mock, page, text, errors } = await open(t);
+    let response = null;
+    mock.methods["push/check"] = () => (to) => (response = to.writeHead(200, { "Content-Type": "application/x-ndjson" }));
+    const line = (value) => response.write(`${JSON.stringify(value)}\n`);
+    const say = (step, result, info, backup) => line({ step, result, ms: 1, info, ...(backup ? { backup } : {}) });
+    const last = (value) => response.end(`${JSON.stringify(value)}\n`);
+    await page.locator("#check-1").click();
+    await until(() => response !== null, "the request");
+    assert.equal(mock.last("POST /rest-api/push/check").headers.accept, "application/x-ndjson");
+    say("name", "ok", "The server's name was resolved.");
+    await page.waitForFunction(() => document.querySelectorAll("#checked-1 li").length === 1);
+    assert.match(await text("checked-1"), /So far:.*Name: ok.*was resolved/s);
+    assert.equal(await text("check-1"), "Checking");
+    say("name", "ok", "The second name was resolved.", 1);
+    say("address", "ok", "The server accepts connections here.");
+    say("address", "failed", "Nothing listens at this address.", 1);
+    await page.locator("#checked-1 [data-result=failed]").waitFor();
+    assert.match(await text("checked-1"), /So far:.*Name: ok.*Connection: ok.*Backup address 1.*second name.*Connection: failed/s);
+    assert.deepEqual(await faults(page), []);
+    await photograph(page, "check-goes-on");
+    await page.evaluate(() => (document.querySelector("#checked-1 li").kept = true));
+    const at = (result, ...infos) => infos.map((info, i) => ({ step: ["name", "address"][i], result: i === 1 ? result : "ok", ms: 1, info }));
+    last({
+      ok: false, target: "rtmp://localhost/live/***", findings: [], steps: at("ok", "The server's name was resolved.", "The server accepts connections here."),
+      backups: [{ ok: false, target: "rtmp://b/***", findings: [], steps: at("failed", "The second name was resolved.", "Nothing listens at this address.") }],
+    });
+    await page.waitForFunction(() => document.getElementById("check-1").textContent === "Check");
+    assert.match(await text("checked-1"), /Something is wrong.*Name: ok.*Connection: ok.*Backup address 1.*Connection: failed/s);
+    assert.equal(await page.evaluate(() => document.querySelector("#checked-1 li").kept), true); // not drawn, and not spoken, again
+    await photograph(page, "check-is-over");
+
+    response = null;
+    await page.locator("#check-1").click();
+    await until(() => response !== null, "the second request");
+    say("name", "ok", "Resolved again.");
+    await page.waitForFunction(() => document.querySelectorAll("#checked-1 li").length === 1);
+    last({ status: 503, message: "the server is stopping" });
+    await page.locator("#check-problem-1").waitFor();
+    assert.match(await text("check-problem-1"), /the server is stopping/);
     assert.deepEqual(errors, []);
   });
 
@@ -230,8 +262,8 @@ describe("several destinations", () => {
 
     await page.locator("#mute-2").click();
     pushes[1].muted = true;
-    await page.waitForFunction(() => document.getElementById("mute-2").getAttribute("aria-pressed") === "true");
-    assert.equal(await page.locator("#mute-1").getAttribute("aria-pressed"), "false");
+    await page.waitForFunction(() => document.getElementById("mute-2").textContent === "Unmute");
+    assert.equal(await text("mute-1"), "Mute");
     assert.deepEqual(JSON.parse(mock.last("POST /rest-api/push/mute").body), { mediaSessionId: "push-2" });
 
     await page.locator("#remove-3").click();
@@ -330,6 +362,10 @@ describe("several destinations", () => {
     await page.locator("#go").click();
     await phase("idle");
     await page.locator("label:has(#keep-2)").click();
+    assert.match(await stored(), /twitch/);
+    assert.doesNotMatch(await stored(), /live_1_x/);
+    assert.match(await page.locator("#keep-key-hint-2").innerText(), /does not encrypt/);
+    await page.locator("label:has(#keep-key-2)").click();
     await page.locator("#go").click();
     await phase("live");
     await page.locator("#go").click();
@@ -429,6 +465,7 @@ describe("several destinations", () => {
     const refused = polls();
     await page.waitForTimeout(1500); // longer than the pause between two polls
     assert.equal(polls(), refused, "a refused login is not sent again");
+    assert.match(await text("note"), /wants you to sign in again/, "that is not silence");
     await phase("live");
     await signIn("tahini");
     await page.waitForFunction(() => document.getElementById("note").textContent === "");
@@ -550,13 +587,70 @@ describe("the server goes away", () => {
     assert.match(await failure(all), /does not answer/);
   });
 
-  test("while live", async (t) => {
+  /** A live page. says waits until an element has a text. */
+  async function live(t) {
     const all = await open(t);
     await all.start();
     await all.phase("live");
-    await all.mock.close();
-    assert.match(await failure(all), /does not answer|connection to the server was lost/);
-    assert.equal(await all.text("go"), "Start");
+    const says = (id, pattern) => all.page.waitForFunction(
+      ([i, source]) => new RegExp(source).test(document.getElementById(i).textContent), [id, pattern.source]);
+    const flows = async () => {
+      const before = await all.mock.framesReceived();
+      await until(async () => (await all.mock.framesReceived()) > before + 10, "frames at the far end");
+    };
+    return { ...all, says, flows };
+  }
+
+  test("while live, the page says so, keeps the camera, and goes on", async (t) => {
+    const { mock, page, phase, text, says, flows } = await live(t);
+    const camera = () => page.evaluate(() => document.getElementById("video").srcObject.getVideoTracks()[0].id);
+    const before = await camera();
+    await mock.crash();
+    await says("state", /No answer from this server|Reconnecting to this server/);
+    await phase("returning");
+    assert.match(await text("pill"), /Not known|Interrupted/);
+    assert.equal(await page.locator("#badge").isVisible(), false);
+    assert.match(await text("note"), /camera stays on.*still picture/);
+    assert.equal(await text("go"), "Stop");
+    assert.equal(await page.locator("#failure").isVisible(), false);
+    assert.deepEqual(await faults(page), []);
+    await mock.comeBack();
+    await phase("live");
+    await flows();
+    assert.equal(await camera(), before);
+    assert.equal(mock.count("POST /whip/test"), 2);
+    assert.equal(mock.count("POST /rest-api/push/startup"), 1, "the server has the push still");
+    assert.equal(mock.count("POST /rest-api/push/terminate"), 0);
+    await page.locator("#go").click();
+    await phase("idle");
+    assert.equal(mock.count("DELETE /whip/test/session-1"), 1);
+  });
+
+  test("and Stop is pressed before it comes back", async (t) => {
+    const { mock, page, phase, text } = await live(t);
+    await mock.crash();
+    await phase("returning");
+    await page.locator("#go").click();
+    await phase("idle");
+    await mock.comeBack();
+    assert.match(await text("state"), /Stopped/);
+    assert.equal(await text("go"), "Start");
+    assert.equal(mock.count("POST /whip/test"), 1);
+  });
+
+  test("without a sign: nothing is answered any more", async (t) => {
+    const { page, says, phase } = await live(t);
+    await page.route("**/rest-api/**", () => undefined); // never answered
+    await says("state", /No answer from this server/);
+    const shown = () => page.evaluate(() => [
+      document.getElementById("pill").textContent, document.querySelector(".destination [id^=state-]").textContent,
+      document.getElementById("badge").hidden, document.title.includes("Live"),
+    ]);
+    assert.deepEqual(await shown(), ["Not known", "Not known", true, false]);
+    await page.unroute("**/rest-api/**");
+    await phase("live");
+    await says("state", /^Live/);
+    assert.deepEqual(await shown(), ["On air", "Live", false, true]);
   });
 
   test("for a moment", async (t) => {
@@ -570,11 +664,28 @@ describe("the server goes away", () => {
   });
 
   test("but only for media", async (t) => {
-    const all = await open(t);
-    await all.start();
-    await all.phase("live");
-    await all.mock.far.evaluate(() => globalThis.peer.close());
-    assert.match(await failure(all), /connection to the server was lost/);
+    const { mock, flows, phase } = await live(t);
+    mock.known = false;
+    await mock.far.evaluate(() => globalThis.peer.close());
+    await until(() => mock.count("POST /whip/test") === 2, "another connection");
+    await phase("live");
+    await flows();
+    assert.equal(mock.count("DELETE /whip/test/session-1"), 0);
+  });
+
+  test("and another publisher has the name when it is back", async (t) => {
+    const all = await live(t);
+    const { mock, page, phase, text } = all;
+    mock.known = false;
+    mock.whip = () => 409;
+    await mock.far.evaluate(() => globalThis.peer.close());
+    assert.match(await failure(all), /already live under this/);
+    assert.equal(await text("state"), "Your show is interrupted");
+    assert.equal(mock.count("POST /rest-api/push/terminate"), 0, "the show of the other one goes on");
+    assert.equal(mock.count("DELETE /whip/test/session-1"), 1); // an old session of ours might have had the name
+    mock.whip = () => 201;
+    await page.locator("#go").click();
+    await phase("live");
   });
 });
 
@@ -748,7 +859,7 @@ describe("camera and microphone", () => {
     });
     await unplug();
     await page.locator("#cover").waitFor();
-    assert.equal(await text("cover-text"), "No picture is sent while the camera is off.");
+    assert.equal(await text("cover-text"), "Viewers see your card while the camera is off.");
     assert.equal(await text("open"), "Turn on the camera");
     await page.locator("#open").click();
     await page.locator("#cover").waitFor({ state: "hidden" });
@@ -779,7 +890,7 @@ describe("camera and microphone", () => {
     const enabled = () => page.evaluate(() => document.getElementById("video").srcObject.getAudioTracks()[0].enabled);
     await page.locator("#mute").click();
     assert.equal(await enabled(), false);
-    assert.equal(await page.locator("#mute").getAttribute("aria-pressed"), "true");
+    assert.equal(await page.locator("#mute").innerText(), "Unmute microphone");
     await page.locator("#mute").click();
     assert.equal(await enabled(), true);
     await page.evaluate(() => { // as if it was unplugged
@@ -800,24 +911,153 @@ describe("camera and microphone", () => {
   });
 });
 
-test("a reload while live ends the stream, and says so", async (t) => {
-  const all = await open(t);
-  await all.page.locator("#address-1").fill("rtmp://127.0.0.1:1999/live");
-  await all.start("mine");
-  await all.phase("live");
-  let asked = false;
-  all.page.on("dialog", (dialog) => {
-    asked = true;
-    void dialog.accept();
+test("the screen stays on while a stream runs", async (t) => {
+  const { page, phase, start } = await open(t);
+  await page.evaluate(() => {
+    globalThis.locks = 0;
+    Object.defineProperty(navigator, "wakeLock", { value: { request: async () => {
+      globalThis.locks++;
+      return { release: async () => globalThis.locks-- };
+    } } });
   });
-  await all.page.reload();
-  assert.match(await failure(all), /reloaded/);
-  assert.equal(asked, true);
-  assert.equal(all.mock.count("DELETE /whip/mine/session-1"), 1);
-  assert.equal(await all.page.locator("#name").inputValue(), "mine");
-  assert.equal(await all.page.locator("#address-1").inputValue(), "rtmp://127.0.0.1:1999/live");
-  await all.page.reload();
-  await all.phase("idle"); // said once
+  await start();
+  await phase("live");
+  assert.equal(await page.evaluate(() => globalThis.locks), 1);
+  await page.locator("#go").click();
+  await phase("idle");
+  await until(() => page.evaluate(() => globalThis.locks === 0), "the lock is released");
+});
+
+test("warnings, with a sound if wished", async (t) => {
+  const { mock, page, phase, text, start, errors } = await open(t);
+  await page.evaluate(() => {
+    globalThis.tones = 0;
+    const { start } = OscillatorNode.prototype;
+    OscillatorNode.prototype.start = function (...all) {
+      globalThis.tones++;
+      start.apply(this, all);
+    };
+  });
+  const tones = () => page.evaluate(() => globalThis.tones);
+  // A busy machine may get other warnings as well, and deservedly.
+  const warns = (code, wanted = true) => page.waitForFunction(
+    ([c, is]) => [...document.querySelectorAll("#warnings li")].some(({ dataset }) => dataset.code === c) === is, [code, wanted]);
+  const about = "key_interval localhost:1935";
+  mock.find = () => push({ health: [{ code: "key_interval", info: "There are 8.0 s between key frames, and YouTube wants 2 s." }] });
+  await start();
+  await phase("live");
+  await warns(about);
+  assert.match(await text("warnings"), /may not take the stream well.*8\.0 s between key frames/s);
+  assert.equal(await tones(), 0);
+  mock.find = () => push();
+  await warns(about, false);
+  await page.locator("label:has(#beep)").click();
+  assert.ok(await tones() > 0, "this is how it sounds");
+  const before = await tones();
+  await page.evaluate(() => { // the lens is covered
+    VideoFrame.prototype.copyTo = async (pixels) => void pixels.fill(0);
+    CanvasRenderingContext2D.prototype.drawImage = function () {
+      this.fillRect(0, 0, 100, 100);
+    };
+  });
+  await warns("black");
+  await until(async () => await tones() > before, "a sound");
+  await page.locator("#go").click();
+  await phase("idle");
+  await page.locator("#warnings").waitFor({ state: "hidden" });
+  assert.deepEqual(errors, []);
+});
+
+describe("a reload while live", () => {
+  const pushes = [
+    push({ mediaSessionId: "p-1", sourceStreamName: "mine", rtmpUrl: "rtmp://127.0.0.1:1999/live", status: "HOLDING" }),
+    push({ mediaSessionId: "p-2", sourceStreamName: "mine", rtmpUrl: "rtmps://a.rtmps.youtube.com/live2/abcd-1234", status: "HOLDING", secretName: true }),
+  ];
+
+  async function reload(t, found) {
+    const all = await open(t);
+    await all.page.locator("#address-1").fill("rtmp://127.0.0.1:1999/live");
+    await all.page.locator("#add").click();
+    await all.page.locator("label:has(#kind-youtube-2)").click();
+    await all.page.locator("#key-2").fill("abcd-1234");
+    all.mock.startup = (n) => push({ ...pushes[n - 1], status: "PUBLISHING" });
+    all.mock.find = () => pushes.map((one) => ({ ...one, status: "PUBLISHING" }));
+    await all.start("mine");
+    await all.phase("live");
+    let asked = false;
+    all.page.on("dialog", (dialog) => {
+      asked = true;
+      void dialog.accept();
+    });
+    all.mock.find = found;
+    await all.page.reload();
+    assert.equal(asked, true);
+    assert.equal(all.mock.count("DELETE /whip/mine/session-1"), 1);
+    assert.equal(all.mock.count("POST /rest-api/push/terminate"), 0);
+    return all;
+  }
+
+  test("offers to go on", async (t) => {
+    const { mock, page, phase, text } = await reload(t, (n) => pushes.map((one) => ({ ...one, status: n % 2 ? "PUBLISHING" : "HOLDING" })));
+    await phase("waiting");
+    assert.equal(await text("state"), "Your show is interrupted");
+    assert.equal(await text("title-1"), "127.0.0.1:1999");
+    assert.equal(await text("title-2"), "YouTube");
+    assert.equal(await page.locator("#name").inputValue(), "mine");
+    assert.equal(await page.locator("#name").isDisabled(), true);
+    assert.equal(mock.count("POST /whip/mine"), 1, "nothing is sent yet");
+    await looks(page, "waiting");
+    mock.find = () => pushes;
+    await page.reload(); // it is offered again, and nobody is asked: nothing is lost
+    await phase("waiting");
+    await page.waitForFunction(() => document.getElementById("video").videoWidth > 0);
+    mock.find = () => pushes.map((one) => ({ ...one, status: "PUBLISHING" }));
+    await page.locator("#go").click();
+    await phase("live");
+    assert.equal(mock.count("POST /whip/mine"), 2);
+    assert.equal(mock.count("POST /rest-api/push/startup"), 2, "the pushes are the same");
+    assert.equal(await text("state"), "Live on all 2 destinations");
+    assert.doesNotMatch(await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }])), /abcd/);
+    assert.doesNotMatch(await page.locator("body").innerText(), /abcd/);
+    await page.locator("#go").click();
+    await phase("idle");
+    assert.equal(mock.count("POST /rest-api/push/terminate"), 2);
+    assert.equal(await page.locator("#key-2").inputValue(), "abcd-1234");
+  });
+
+  test("offers to end the show", async (t) => {
+    const { mock, page, phase, text } = await reload(t, () => pushes);
+    await phase("waiting");
+    assert.equal(await text("go"), "Go on");
+    await page.locator("#finish").click();
+    await phase("idle");
+    assert.equal(mock.count("POST /rest-api/push/terminate"), 2);
+    assert.equal(await page.locator("#finish").isVisible(), false);
+    assert.equal(await text("go"), "Start");
+    mock.find = () => 404;
+    await page.reload();
+    await page.waitForFunction(() => document.getElementById("version").textContent !== "");
+    await phase("idle"); // nothing is offered any more
+  });
+
+  test("a camera that is refused ends nothing", async (t) => {
+    const { mock, page, phase, text } = await reload(t, () => pushes);
+    await phase("waiting");
+    mock.whip = () => 503;
+    await page.locator("#go").click();
+    await phase("failed");
+    assert.match(await text("failure"), /no more streams/);
+    assert.equal(await text("go"), "Go on");
+    assert.equal(mock.count("POST /rest-api/push/terminate"), 0);
+  });
+
+  test("too late: the pushes have ended", async (t) => {
+    const all = await reload(t, () => 404);
+    assert.match(await failure(all), /reloaded/);
+    assert.equal(await all.page.locator("#address-1").inputValue(), "rtmp://127.0.0.1:1999/live");
+    await all.page.reload();
+    await all.phase("idle"); // said once
+  });
 });
 
 test("keyboard alone", async (t) => {
@@ -846,12 +1086,7 @@ test("every look is accessible and fits", async (t) => {
   const all = await open(t, (mock) => {
     mock.destinations = () => [{ name: "youtube-main" }, { name: "the-backup-server-of-the-morning-show" }];
   }, { permitted: false });
-  const inspect = (what) => inEveryLook(all.page, async (look) => {
-    assert.deepEqual(await faults(all.page), [], `${what}, ${look}`);
-    const [wide, width] = await all.page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
-    assert.ok(wide <= width, `${what}, ${look}: ${wide} px wide of ${width}`);
-    await photograph(all.page, `${what}-${look}`);
-  });
+  const inspect = (what) => looks(all.page, what);
   await inspect("closed");
   await all.page.locator("#open").click();
   await all.page.waitForFunction(() => document.getElementById("video").videoWidth > 0);
@@ -862,6 +1097,8 @@ test("every look is accessible and fits", async (t) => {
   await all.start("a-long-name-for-a-stream-of-the-morning-show-on-a-phone");
   await all.phase("live");
   await all.page.locator("#insert-1").click();
+  all.mock.find = () => push({ status: "DEGRADED", reason: "peer_slow", queuedMs: 5000, health: [{ code: "key_interval", info: "There are 8.0 s between key frames, and YouTube wants 2 s." }] });
+  await all.page.locator("#warnings li").nth(1).waitFor();
   await inspect("live");
   all.mock.find = () => push({ status: "FAILED", reason: "key_in_use", info: "The server says that the stream name is in use." });
   await all.phase("failed");

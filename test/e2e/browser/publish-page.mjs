@@ -1,20 +1,22 @@
 // Publishes by the server's own page, as a person does.
 //
 //   node publish-page.mjs http://localhost:8081/ --name N --rtmp URL [--seconds 60] [--screenshot FILE.png] [--keyboard]
-//     [--flash] [--without H264]
+//     [--flash] [--without H264] [--relay]
 //
 // Says {"event":"live"} when the page shows that the push is live, stays so until standard input closes, then presses Stop
 // and says {"event":"stopped"}; both with what the page displays. --screenshot FILE.png makes FILE-light.png, FILE-dark.png
 // and FILE-phone.png while live. --keyboard uses no mouse; --flash brings a camera whose flashes can be compared with its
-// beeps; --without takes a codec from the browser. Serious accessibility faults and errors on the console fail it.
+// beeps; --without takes a codec from the browser; --relay lets the page reach the server through TURN servers only, and says
+// "ways", the kinds of its candidates. Serious accessibility faults and errors on the console fail it.
 
 import { faults, inEveryLook } from "./lib/accessibility.mjs";
 import { launch, tabTo, watchConsole } from "./lib/browser.mjs";
 import { withoutCodec } from "./lib/codecs.mjs";
 import { flashAndBeep } from "./lib/flash.mjs";
+import { onlyRelays, ways } from "./lib/relay.mjs";
 import { main, readArguments, say, step, stopSign } from "./lib/script.mjs";
 
-const options = readArguments(["name", "rtmp", "seconds", "screenshot", "without"], ["keyboard", "flash"]);
+const options = readArguments(["name", "rtmp", "seconds", "screenshot", "without"], ["keyboard", "flash", "relay"]);
 let browser, page, errors;
 
 /** The texts that the page shows. */
@@ -23,7 +25,7 @@ async function displayed() {
   const ids = ["state", "note", "failure", "picture", "interval"];
   const ofDestination = ["failure", "bitrate", "time", "frames", "dropped", "command"].map((id) => `${id}-1`);
   const entries = await Promise.all([...ids, ...ofDestination].map(async (id) => [id, (await text(id)).trim()]));
-  return { displayed: Object.fromEntries(entries), consoleErrors: errors };
+  return { displayed: { ...Object.fromEntries(entries), ...(options.relay && { ways: await ways(page) }) }, consoleErrors: errors };
 }
 
 async function press(id) {
@@ -77,6 +79,9 @@ await main(async () => {
   browser = await step("start the browser", 40, launch);
   page = await browser.newPage({ viewport: { width: 1280, height: 860 } });
   errors = watchConsole(page);
+  if (options.relay) {
+    await onlyRelays(page);
+  }
   if (options.flash) {
     await page.addInitScript(flashAndBeep);
   }

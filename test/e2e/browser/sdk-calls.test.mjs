@@ -209,3 +209,47 @@ test("a lost session ends its calls, a kept one does not", async (t) => {
   await call.ended;
   assert.deepEqual([call.status(), call.error.reason], ["FAILED", "disconnected"]);
 });
+
+test("a call that loses its network restarts ICE, and goes on whatever the answer", async (t) => {
+  const listeners = {};
+  globalThis.addEventListener = (name, f) => (listeners[name] = f);
+  t.after(() => delete globalThis.addEventListener);
+  const { call, say, socket, told, world } = await called(t, { session: { reconnect: { firstPauseMs: 1, maxPauseMs: 2 } } });
+  const [peer] = world.peers;
+  const turns = (state) => {
+    peer.iceConnectionState = state;
+    peer.oniceconnectionstatechange();
+  };
+  turns("disconnected");
+  listeners.online();
+  socket.say("setRemoteSDP", call.id(), "v=0\r\n");
+  say("talk", "ESTABLISHED");
+  assert.equal(socket.count("restartIce"), 0, "the call was not answered yet");
+  const before = told.length;
+  const asked = (n, on = socket) => until(() => on.count("restartIce") === n, `restart ${n}`);
+  turns("failed");
+  await asked(1);
+  assert.deepEqual(socket.last("restartIce"), { mediaSessionId: call.id(), sdp: peer.local.sdp });
+  assert.deepEqual(peer.offered.at(-1), { iceRestart: true });
+  turns("disconnected"); // the answer has not come yet
+  peer.remote = null;
+  socket.say("setRemoteSDP", call.id(), "v=0\r\n");
+  await until(() => peer.remote);
+  turns("connected");
+  listeners.online();
+  await asked(2);
+  socket.say("fail", { apiMethod: "restartIce", id: call.id(), status: "FAILED", info: "no" });
+  peer.refuses = true;
+  listeners.online();
+  await asked(3);
+  socket.say("setRemoteSDP", call.id(), "v=0\r\n"); // the browser does not take it
+  await new Promise(setImmediate);
+  assert.deepEqual([told.length, call.status(), peer.state], [before, "ESTABLISHED", "new"]);
+  listeners.online();
+  await asked(4);
+  socket.drop(); // with the request
+  await until(() => world.sockets.length === 2);
+  world.sockets[1].establish();
+  await asked(1, world.sockets[1]);
+  say("finish", "FINISH");
+});

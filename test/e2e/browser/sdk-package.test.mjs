@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdtemp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -66,6 +66,51 @@ test("all builds", async () => {
     "getMediaProviders", "playFirstVideo", "playFirstSound", "RestApi", "SdkError"]) {
     assert.equal(typeof Flashphoner[name], "function", name);
   }
+});
+
+test("what stands on the core loads the core, and uses only what it exports", async () => {
+  const sdk = await import(pathToFileURL(inPackage("dist/transponder.js")));
+  for (const [name, wanted] of [["controllers", "PlayerController,Presence,PublisherController,PushController,ScreenShare,captureScreen"],
+    ["elements", "PlayerElement,PublisherElement,texts"]]) {
+    const source = await readFile(inPackage(`dist/transponder-${name}.js`), "utf8");
+    for (const [, names] of source.matchAll(/import\s*\{([^}]*)\}\s*from\s*"\.\/transponder\.js"/g)) {
+      names.split(",").forEach((each) => assert.ok(each.split(" as ")[0].trim() in sdk, each));
+    }
+    const exported = Object.keys(await import(pathToFileURL(inPackage(`dist/transponder-${name}.js`)))).filter((each) => each !== "Controller");
+    assert.equal(exported.sort().join(), wanted);
+    const required = createRequire(path.join(work, "page.cjs"))(`transponder-sdk/${name}`);
+    assert.equal(Object.keys(required).filter((each) => each !== "Controller").sort().join(), wanted);
+    for (const each of ["controller", "player-controller", "publisher-controller", "push-controller", "presence", "screen-share", "element", "player-element", "publisher-element"]) {
+      const code = await readFile(path.join(root, `web/sdk/src/${each}.ts`), "utf8");
+      assert.doesNotMatch(code, /\._\w/, `${each}.ts reaches what another build has renamed`);
+    }
+  }
+});
+
+test("the package of the React hooks", { timeout: 60_000 }, async () => {
+  const { stdout } = await run("npm", ["pack", "--json", "--pack-destination", work], { cwd: path.join(root, "web/react"), env });
+  const [pack] = JSON.parse(stdout.slice(stdout.indexOf("[\n")));
+  const types = "dist/types/react/src/index.d.ts";
+  assert.deepEqual(pack.files.map((file) => file.path).filter((name) => !name.includes("/examples/")).sort(),
+    ["LICENSE", "README.md", "dist/index.js", "dist/index.js.map", types, "package.json"]);
+  const dir = path.join(work, "node_modules/transponder-react");
+  await mkdir(dir);
+  await run("tar", ["-xzf", path.join(work, pack.filename), "-C", dir, "--strip-components=1"]);
+  const code = await readFile(path.join(dir, "dist/index.js"), "utf8");
+  assert.deepEqual([...code.matchAll(/from\s*"([^"]+)"/g)].map(([, name]) => name).sort(), ["react", "transponder-sdk/controllers"]);
+  const { peerDependencies } = JSON.parse(await readFile(path.join(dir, "package.json"), "utf8"));
+  assert.deepEqual(Object.keys(peerDependencies), ["react", "transponder-sdk"]);
+  assert.equal(await readFile(path.join(dir, "LICENSE"), "utf8"), await readFile(path.join(root, "LICENSE"), "utf8"));
+
+  const page = await mkdtemp(path.join(work, "hooks-"));
+  await writeFile(path.join(page, "page.ts"), `import { usePlayer, usePublisher, usePush } from "transponder-react";
+    export const { ref, unmuteRequired } = usePlayer({ name: "show", token: async () => "t" });
+    usePublisher({ name: "show" }).start();
+    // @ts-expect-error: the name is missing
+    void usePush({ rtmpUrl: "rtmp://far.example/live" }).stop();\n`);
+  await writeFile(path.join(page, "package.json"), JSON.stringify({ type: "module" }));
+  await symlink(fileURLToPath(new URL("node_modules/@types", import.meta.url)), path.join(work, "node_modules/@types"));
+  await compile(page, { module: "nodenext" });
 });
 
 test("the builds with calls", async () => {
@@ -200,12 +245,13 @@ declare global {
   const api: sdk.RestApi;
   const display: HTMLElement;
   const button: HTMLButtonElement;
+  const track: MediaStreamTrack;
 }
 `;
 
 test("the code in the documents compiles", async () => {
   const snippets = [];
-  for (const document of ["docs/sdk.md", "web/sdk/README.md"]) {
+  for (const document of ["docs/sdk.md", "docs/elements.md", "web/sdk/README.md"]) {
     const text = await readFile(path.join(root, document), "utf8");
     for (const [, code] of text.matchAll(/```ts\n(.*?)```/gs)) {
       snippets.push(`snippet-${snippets.length}.ts`);

@@ -6,6 +6,8 @@ import * as calls from "./.build/sdk/call-state.js";
 import { Devices } from "./.build/sdk/devices.js";
 import { SdkError } from "./.build/sdk/errors.js";
 import { Player } from "./.build/sdk/player.js";
+import { PlayerController } from "./.build/sdk/player-controller.js";
+import { PublisherController } from "./.build/sdk/publisher-controller.js";
 import { Question } from "./.build/sdk/question.js";
 import { request } from "./.build/sdk/request.js";
 import * as sessions from "./.build/sdk/session-state.js";
@@ -17,6 +19,27 @@ const error = new SdkError("media_lost");
 
 /** Takes steps one after another. Each is a type, or a whole step. */
 const walk = (reduce, state, ...steps) => steps.reduce((state, step) => reduce(state, step.type ? step : { type: step }), state);
+
+for (const Controller of [PlayerController, PublisherController]) {
+  test(`${Controller.name}: what is started and stopped at once opens nothing; what is started again opens one socket`, async (t) => {
+    const world = fakeBrowser(t);
+    const controller = new Controller();
+    const told = [];
+    controller.subscribe(({ status }) => told.push(status));
+    controller.start({ name: "n", server: "wss://server.test:8443" });
+    await controller.stop();
+    assert.deepEqual([world.sockets.length, world.asked.length], [0, 0]);
+    controller.start({ name: "n", server: "wss://server.test:8443" });
+    controller.start({ name: "m", server: "wss://server.test:8444" });
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(world.sockets.map(({ url }) => url), ["wss://server.test:8444"]);
+    const stopped = controller.stop();
+    world.sockets[0].drop();
+    await stopped;
+    assert.equal(controller.state.status, "idle");
+    assert.equal(told.at(-1), "idle");
+  });
+}
 
 describe("the life of a call", () => {
   const told = (status) => ({ type: "told", status });

@@ -1,17 +1,19 @@
 // Runs our SDK against the real server, in a page of another server: it publishes with rtmpUrl, plays the stream and loses the socket.
 //
-//   node sdk.mjs http://localhost:8081/ --socket ws://localhost:8080 --name N --rtmp URL [--seconds 60]
+//   node sdk.mjs http://localhost:8081/ --socket ws://localhost:8080 --name N --rtmp URL [--seconds 60] [--relay]
 //
 // Prints {"event":"live"} when N is published, pushed and played. It then cuts the sockets and prints {"event":"kept"} when the streams of
 // a kept session go on, and {"event":"restored"} when the streams of a session that the server does not keep have started again. When
-// standard input closes, it prints {"event":"stopped"}. Each event has the statuses that the streams went through.
+// standard input closes, it prints {"event":"stopped"}. Each event has the statuses that the streams went through. With --relay the page
+// reaches the server through TURN servers only, and "ways" are the kinds of its candidates.
 
 import { createServer as createPage } from "node:http";
 import { connect, createServer } from "node:net";
 import { launch, watchConsole } from "./lib/browser.mjs";
+import { onlyRelays, ways } from "./lib/relay.mjs";
 import { main, readArguments, say, step, stopSign } from "./lib/script.mjs";
 
-const options = readArguments(["socket", "name", "rtmp", "seconds"]);
+const options = readArguments(["socket", "name", "rtmp", "seconds"], ["relay"]);
 let page, errors;
 
 /** A proxy for the server's socket. It can be cut, and then refuses a number of connections. */
@@ -85,17 +87,18 @@ async function plays() {
 }
 
 async function facts() {
+  const displayed = await page.evaluate(() => {
+    const { data, ids, player, publisher, session, statuses } = globalThis.all;
+    return {
+      session: statuses.session.join(" "), publisher: statuses.publisher.join(" "), player: statuses.player.join(" "),
+      now: [session, publisher, player].map((what) => what.status()).join(" "), data: JSON.stringify(data),
+      errors: [session, publisher, player].map((what) => what.error?.message ?? "").join(""),
+      sameIds: String(ids[0] === publisher.id() && ids[1] === player.id()),
+      videos: String(document.querySelectorAll("video").length),
+    };
+  });
   return {
-    displayed: await page.evaluate(() => {
-      const { data, ids, player, publisher, session, statuses } = globalThis.all;
-      return {
-        session: statuses.session.join(" "), publisher: statuses.publisher.join(" "), player: statuses.player.join(" "),
-        now: [session, publisher, player].map((what) => what.status()).join(" "), data: JSON.stringify(data),
-        errors: [session, publisher, player].map((what) => what.error?.message ?? "").join(""),
-        sameIds: String(ids[0] === publisher.id() && ids[1] === player.id()),
-        videos: String(document.querySelectorAll("video").length),
-      };
-    }),
+    displayed: { ...displayed, ...(options.relay && { ways: await ways(page) }) },
     consoleErrors: errors.filter((error) => !error.includes("WebSocket connection to")), // these are from the sockets that were cut
   };
 }
@@ -118,6 +121,9 @@ await main(async () => {
   const browser = await step("start the browser", 40, launch);
   page = await browser.newPage();
   errors = watchConsole(page);
+  if (options.relay) {
+    await onlyRelays(page);
+  }
   await step("load the SDK", 20, async () => {
     await page.goto(await foreignPage());
     await page.evaluate(async (from) => (globalThis.sdk = await import(from)), new URL("/sdk/transponder.js", options.address).href);

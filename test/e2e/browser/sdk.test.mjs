@@ -68,6 +68,38 @@ async function running(t, mode, more) {
   return all;
 }
 
+describe("STUN and TURN servers", () => {
+  const told = [{ urls: "turn:turn.example.com", username: "1:a", credential: "b" }];
+  const publishing = async (t, iceServers, options) => {
+    const { world, session, socket } = connect(t, options);
+    socket.accept();
+    socket.say("getUserData", { ...socket.last("connection"), authToken: "token", iceServers });
+    await session.connected;
+    void session.createStream({ name: "n", display: new FakeDisplay() }).publish().catch(() => undefined);
+    await until(() => world.peers.length > 0, "a connection");
+    return world.peers[0].config;
+  };
+
+  test("the server's are used", async (t) => {
+    assert.deepEqual((await publishing(t, told)).iceServers, told);
+  });
+
+  test("the page's own take their place", async (t) => {
+    const own = [{ urls: "stun:own.example" }];
+    const config = await publishing(t, told, { mediaOptions: { iceServers: own } });
+    assert.deepEqual(config, { bundlePolicy: "max-bundle", iceServers: own });
+  });
+
+  test("other options of the page leave them", async (t) => {
+    const config = await publishing(t, told, { mediaOptions: { iceTransportPolicy: "relay" } });
+    assert.deepEqual(config, { bundlePolicy: "max-bundle", iceServers: told, iceTransportPolicy: "relay" });
+  });
+
+  test("a server that tells none", async (t) => {
+    assert.equal((await publishing(t, undefined)).iceServers, undefined);
+  });
+});
+
 describe("tokens", () => {
   const jwt = (secondsLeft) => `x.${btoa(JSON.stringify({ exp: Date.now() / 1000 + secondsLeft }))}.y`;
 

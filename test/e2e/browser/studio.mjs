@@ -43,7 +43,7 @@ async function inspect(what) {
 const tasks = {
   async mute(n) {
     await page.locator(`#mute-${n}`).click();
-    await page.waitForFunction((id) => document.getElementById(id).getAttribute("aria-pressed") === "true", `mute-${n}`);
+    await page.waitForFunction((id) => document.getElementById(id).textContent === "Unmute", `mute-${n}`);
     say("muted");
   },
   async ended(n) {

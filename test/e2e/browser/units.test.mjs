@@ -5,14 +5,18 @@ import { describe, test } from "node:test";
 import { parseApp, parseAudit, parseDestination, parseKey, parseLogin, parsePreset, parseRevocation, parseUser } from "./.build/web/pages/access-client.js";
 import { keyGrants, keyUntil, writtenDestination } from "./.build/web/pages/access-forms.js";
 import { browserName, grantWords } from "./.build/web/pages/access-lists.js";
-import { addressProblem, destinationProblems, hostOf, nameOf, nameProblem, playCommand, pushRequest, randomName, shownTarget } from "./.build/web/pages/address.js";
+import { addressProblem, destinationOf, destinationProblems, hostOf, nameOf, nameProblem, playCommand, pushRequest, randomName, shownTarget } from "./.build/web/pages/address.js";
 import { Failure, pageReasons, pushFailure, pushReasons, sdkReasons } from "./.build/web/pages/failure.js";
 import * as format from "./.build/web/pages/format.js";
 import { inSentence } from "./.build/web/pages/format.js";
-import { level } from "./.build/web/pages/level-meter.js";
+import { wrap } from "./.build/web/pages/card.js";
+import { level, PeakHold, place } from "./.build/web/pages/level-meter.js";
+import { MixerClock } from "./.build/web/pages/mixer-clock.js";
+import { compose, fit } from "./.build/web/pages/scene.js";
 import { parseConfig } from "./.build/web/pages/config.js";
 import { parsePush, PushClient } from "./.build/web/pages/push-client.js";
-import { preferH264 } from "./.build/web/pages/publisher.js";
+import { iceServersIn } from "./.build/web/pages/ice-servers.js";
+import { preferH264, withCredentials, withStereo } from "./.build/web/pages/publisher.js";
 import { ending, initialPush, reducePush } from "./.build/web/pages/push-state.js";
 import { followPushes, parseEvent } from "./.build/web/pages/push-events.js";
 import { initialStream, reduceStream } from "./.build/web/pages/stream-state.js";
@@ -25,18 +29,38 @@ import { Values } from "./.build/web/pages/form-dialog.js";
 import { Rest, restReason } from "./.build/web/pages/rest.js";
 import { may, parseSession } from "./.build/web/pages/session.js";
 import { askTicket } from "./.build/web/pages/ticket.js";
+import { Broadcast } from "./.build/web/pages/broadcast.js";
+import { Watchdog } from "./.build/web/pages/warnings.js";
+import { shrink } from "./.build/web/pages/picture-probe.js";
+import { Uplink } from "./.build/web/pages/uplink.js";
 import { consoleWords, coverText, destinationWords, explain, healthAdvice, pushWords } from "./.build/web/pages/words.js";
 import { push } from "./lib/mock-server.mjs";
 
 const server = (address) => ({ kind: "server", address, key: "" });
 const platform = (address, key) => ({ kind: "custom", address, key });
 
+test("ICE servers in the headers Link", () => {
+  const turn = '<turns:turn.example.com:443?transport=tcp>; rel="ice-server"; username="1:a"; credential="a,b;\\"c\\\\"; credential-type="password"';
+  const server = { urls: "turns:turn.example.com:443?transport=tcp", username: "1:a", credential: 'a,b;"c\\' };
+  for (const [links, want] of [
+    ["", []],
+    ["nonsense; rel=ice-server", []],
+    ['<stun:stun.example.com>; rel="ice-server"', [{ urls: "stun:stun.example.com" }]],
+    ["<stun:stun.example.com>;rel=ice-server", [{ urls: "stun:stun.example.com" }]],
+    [turn, [server]],
+    [`</whep/a/1/events>; rel="urn:ietf:params:whep:ext:core:server-sent-events"; events="active,inactive", ${turn}, <stun:b>; rel="ice-server"`,
+      [server, { urls: "stun:b" }]],
+  ]) {
+    assert.deepEqual(iceServersIn(links), want, links);
+  }
+});
+
 describe("address", () => {
   test("names", () => {
-    for (const good of ["a", "calm-river-101", "A.b_c~d", "x".repeat(100)]) {
+    for (const good of ["a", "calm-river-101", "A.b_c~d", "x".repeat(100), "ü", "утро", "直播", "مباشر", "अभी-१", "播".repeat(66)]) {
       assert.equal(nameProblem(good), "", good);
     }
-    for (const bad of ["", "two words", "a/b", "ü", "a?b", ".", "..", "x".repeat(101), "<b>"]) {
+    for (const bad of ["", "two words", "a/b", "a?b", "ä:ö", ".", "..", "x".repeat(101), "<b>", "播".repeat(67), "a\u202Eb", "утро!"]) {
       assert.notEqual(nameProblem(bad), "", bad);
     }
     assert.equal(nameProblem(randomName()), "");
@@ -94,6 +118,18 @@ describe("address", () => {
     for (const kind of kinds) {
       assert.equal(addressProblem(presets[kind].address || "rtmp://host/app"), "", kind);
     }
+  });
+
+  test("of a push that the server has", () => {
+    for (const to of [{ kind: "named", address: "main", key: "" }, { kind: "youtube", address: "", key: "ab-cd" },
+      { kind: "facebook", address: "", key: "FB-1?s=2" }, { kind: "twitch", address: "", key: "live_1" },
+      platform("rtmps://host/app", "abc"), platform("rtmp://h/app?x=1", "KEY?y=2")]) {
+      const { rtmpUrl } = pushRequest("n", to);
+      assert.deepEqual(destinationOf({ rtmpUrl, secretName: true, streamName: to.key }), to);
+    }
+    const own = "rtmp://localhost:1935/live";
+    assert.deepEqual(destinationOf({ rtmpUrl: own, secretName: false, streamName: "rtmp_n" }), server(own));
+    assert.deepEqual(destinationOf({ rtmpUrl: "rtmp://h/app/***", secretName: true, streamName: "***" }), platform("rtmp://h/app", "***"));
   });
 
   test("targets hide keys", () => {
@@ -261,6 +297,12 @@ describe("the state of a stream", () => {
     assert.equal(play("start", "stop").phase, "stopping");
     assert.equal(play("start", "stop", "ended").phase, "idle");
     assert.equal(play("published"), initialStream);
+    assert.equal(play("start", "opened", "published", "away").phase, "returning");
+    assert.equal(play("start", "opened", "published", "away", "answer", "back").phase, "sending");
+    assert.equal(play("start", "opened", "published", "away", "stop").phase, "stopping");
+    assert.equal(play("wait", "start", "opened", "wait").phase, "waiting");
+    assert.equal(play("wait", "stop", "ended").phase, "idle");
+    assert.equal(play("start", "away").phase, "opening");
   });
 
   test("in words", () => {
@@ -276,7 +318,11 @@ describe("the state of a stream", () => {
       [idle, [failed, stopped], "idle", "Stopped"],
       [{ ...idle, failure: new Failure("server_gone") }, [stopped], "failed", "Not live"],
       [play("start"), [], "opening", "Opening camera and microphone"],
+      [play("start", "opened", "published", "away"), [part({})], "returning", "Reconnecting to this server"],
+      [play("wait"), [part({ status: "HOLDING" })], "waiting", "Your show is interrupted"],
+      [{ ...play("wait"), failure: new Failure("busy") }, [part({ status: "HOLDING" })], "failed", "Your show is interrupted"],
       [sending, [part({})], "live", "Live on host"],
+      [{ ...sending, silent: true }, [part({})], "unsure", "No answer from this server"],
       [sending, [part({ status: "CONNECTING" })], "pushing", "Connecting to host"],
       [sending, [part({}, 7), part({}, 5), failed], "live", "Live on 2 of 3 destinations"],
       [sending, [part({}), part({})], "live", "Live on all 2 destinations"],
@@ -298,6 +344,230 @@ describe("the state of a stream", () => {
     }
     assert.match(summarize({ ...sending, silent: true }, [part({})]).note, /asking again/);
     assert.match(summarize({ ...sending, locked: true }, [part({})]).note, /wants you to sign in again/);
+  });
+});
+
+/** Lets time pass, a little at a time, and everything that waits for it go on. */
+async function pass(t, ms) {
+  for (let left = ms; left > 0; left -= 50) {
+    t.mock.timers.tick(Math.min(left, 50));
+    for (let i = 0; i < 40; i++) {
+      await Promise.resolve();
+    }
+  }
+}
+
+describe("the way to the server", () => {
+  /** An uplink whose connections are made by a test. known: whether the server knows the session, or an error. */
+  async function open(t, { connect = () => null, ticket = () => ({ headers: () => ({}), release: () => undefined }) } = {}) {
+    t.mock.timers.enable({ apis: ["setTimeout", "Date"] });
+    const all = { made: [], away: [], known: true, restart: null, tickets: 0 };
+    const aborter = new AbortController();
+    all.uplink = new Uplink({
+      name: "test", stream: { getTracks: () => [] }, maxBitrateKbps: 1, onAway: (why) => all.away.push(why?.reason ?? "back"),
+      ticket: async () => ticket(++all.tickets),
+    }, async ({ onChange }) => {
+      const failure = connect(all.made.length);
+      all.made.push({
+        connected: true, over: false, onChange, closed: 0, at: Date.now(),
+        async isKnown() {
+          if (all.known instanceof Failure) {
+            throw all.known;
+          }
+          return all.known;
+        },
+        async restartIce() {
+          all.made.at(-1).restarts = (all.made.at(-1).restarts ?? 0) + 1;
+          if (all.restart) {
+            throw all.restart;
+          }
+          this.connected = true;
+        },
+        drop() {},
+        async close() {
+          this.closed++;
+        },
+      });
+      if (failure) {
+        throw failure;
+      }
+      all.known = true;
+      return all.made.at(-1);
+    });
+    await all.uplink.open(aborter.signal);
+    all.kept = all.uplink.keep(aborter.signal).catch((error) => error);
+    all.stop = () => aborter.abort(new Failure("bad_request"));
+    t.after(all.stop);
+    all.pass = (ms) => pass(t, ms);
+    return all;
+  }
+
+  test("nothing happens while all is well, or while REST alone is away", async (t) => {
+    const all = await open(t);
+    all.uplink.doubt();
+    await all.pass(100);
+    all.known = new Failure("server_gone");
+    all.uplink.doubt();
+    await all.pass(10_000);
+    assert.deepEqual([all.away, all.made.length], [[], 1]);
+  });
+
+  test("a server that is away is asked again after pauses that grow to two seconds", async (t) => {
+    let gone = true;
+    const all = await open(t, { connect: (n) => (n > 0 && gone ? new Failure("server_gone") : null) });
+    Object.assign(all.made[0], { connected: false, over: true });
+    all.made[0].onChange();
+    await all.pass(30_000);
+    const pauses = all.made.slice(2).map(({ at }, i) => at - all.made[i + 1].at);
+    assert.ok(pauses[0] >= 300 && pauses[0] <= 600, `first ${pauses[0]}`);
+    assert.ok(pauses.length >= 14 && pauses.every((ms) => ms <= 2050) && pauses.at(-1) >= 1300, pauses.join());
+    gone = false;
+    await all.pass(2050);
+    assert.equal(all.away.at(-1), "back");
+    assert.equal(all.tickets, 1);
+  });
+
+  test("it is asked at once when the network is back", async (t) => {
+    let gone = true;
+    const all = await open(t, { connect: (n) => (n > 0 && gone ? new Failure("server_gone") : null) });
+    Object.assign(all.made[0], { connected: false, over: true });
+    all.made[0].onChange();
+    await all.pass(20_000);
+    gone = false;
+    all.uplink.doubt();
+    await all.pass(50);
+    assert.equal(all.away.at(-1), "back");
+  });
+
+  test("another network: ICE restarts, and only if that fails there is another connection", async (t) => {
+    const all = await open(t);
+    all.made[0].connected = false;
+    all.made[0].onChange();
+    await all.pass(50);
+    assert.deepEqual([all.away, all.made.length, all.made[0].restarts], [["disconnected", "back"], 1, 1]);
+    all.restart = new Failure("ice_failed");
+    all.made[0].connected = false;
+    all.made[0].onChange();
+    await all.pass(50);
+    assert.deepEqual([all.away.at(-1), all.made.length, all.made[0].restarts], ["back", 2, 2]);
+  });
+
+  test("a session that the server does not know is begun anew", async (t) => {
+    const all = await open(t);
+    all.known = false;
+    all.uplink.doubt();
+    await all.pass(50);
+    assert.deepEqual([all.away, all.made.length, all.made[0].restarts], [["disconnected", "back"], 2, undefined]);
+  });
+
+  test("an old connection of ours is ended; somebody else is left alone", async (t) => {
+    let taken = 1;
+    const all = await open(t, { connect: (n) => (n > 0 && taken-- > 0 ? new Failure("name_in_use") : null) });
+    all.known = false;
+    all.uplink.doubt();
+    await all.pass(1000);
+    assert.deepEqual([all.away.at(-1), all.made.length, all.made[0].closed], ["back", 3, 1]);
+    taken = Infinity;
+    all.known = false;
+    all.uplink.doubt();
+    await all.pass(5000);
+    assert.equal((await all.kept).reason, "name_in_use");
+    assert.equal(all.made.length, 6);
+  });
+
+  test("a token that no longer counts is replaced; without a login it is over", async (t) => {
+    let refused = 1;
+    let login = true;
+    const all = await open(t, {
+      connect: (n) => (n > 0 && refused-- > 0 ? new Failure("token_needed") : null),
+      ticket: () => {
+        if (!login) {
+          throw new Failure("unauthorized");
+        }
+        return { headers: () => ({}), release: () => undefined };
+      },
+    });
+    all.known = false;
+    all.uplink.doubt();
+    await all.pass(1000);
+    assert.deepEqual([all.away.at(-1), all.tickets], ["back", 2]);
+    refused = 1;
+    login = false;
+    all.known = false;
+    all.uplink.doubt();
+    await all.pass(1000);
+    assert.equal((await all.kept).reason, "unauthorized");
+  });
+
+  test("a server that ends each new connection at once is not asked for ever", async (t) => {
+    const all = await open(t);
+    const end = async (ms) => {
+      await all.pass(ms);
+      Object.assign(all.made.at(-1), { connected: false, over: true });
+      all.made.at(-1).onChange();
+      await all.pass(50);
+    };
+    await end(1000);
+    await end(1000);
+    await end(11_000); // that one had held
+    assert.equal(all.away.at(-1), "back");
+    await end(1000);
+    await end(1000);
+    assert.equal(all.made.length, 6);
+    await end(1000);
+    assert.equal((await all.kept).reason, "disconnected");
+    assert.equal(all.made.length, 6);
+  });
+
+  test("credentials of ICE", () => {
+    const sdp = "v=0\r\na=ice-ufrag:old\r\na=ice-pwd:older\r\nm=video\r\na=ice-ufrag:old\r\na=ice-pwd:older\r\n";
+    assert.equal(withCredentials(sdp, "a=ice-ufrag:n$&w\r\na=ice-pwd:newer\r\na=candidate:1\r\n"),
+      "v=0\r\na=ice-ufrag:n$&w\r\na=ice-pwd:newer\r\nm=video\r\na=ice-ufrag:n$&w\r\na=ice-pwd:newer\r\n");
+  });
+
+  test("stereo is wished for Opus alone", () => {
+    const sdp = "m=audio\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10;useinbandfec=1\r\na=rtpmap:102 H264/90000\r\na=fmtp:102 packetization-mode=1\r\n";
+    assert.equal(withStereo(sdp), sdp.replace("useinbandfec=1", "useinbandfec=1;stereo=1;maxaveragebitrate=128000"));
+    assert.equal(withStereo("m=video\r\n"), "m=video\r\n");
+  });
+});
+
+describe("a broadcast", () => {
+  /** A live broadcast. find answers the server's pushes; a test may change it. */
+  async function live(t) {
+    t.mock.timers.enable({ apis: ["setTimeout", "Date"] });
+    const one = push({ sourceStreamName: "test" });
+    const all = { states: [], find: async () => [parsePush(one)] };
+    const client = { startup: async () => parsePush(one), find: () => all.find(), terminate: async () => undefined };
+    const publisher = { connected: true, over: false, replaceTrack: async () => undefined, isKnown: async () => true, close: async () => undefined };
+    const broadcast = new Broadcast(client, async () => undefined, { stream: (state) => all.states.push(state), push: () => undefined }, async () => publisher);
+    broadcast.start({
+      open: async () => ({ getTracks: () => [] }), name: "test", maxBitrateKbps: 1, ticket: async () => ({ headers: () => ({}), release: () => undefined }),
+      pushes: new Map([[1, { streamName: "test", rtmpUrl: "rtmp://host/live" }]]),
+    });
+    t.after(() => broadcast.abandon());
+    await pass(t, 5000);
+    all.told = () => [all.states.at(-1).phase, all.states.at(-1).silent, all.states.at(-1).locked];
+    assert.deepEqual(all.told(), ["sending", false, false]);
+    return all;
+  }
+
+  test("says within three seconds that the server does not answer", async (t) => {
+    const all = await live(t);
+    const { find } = all;
+    all.find = () => new Promise(() => undefined); // a network that swallows everything
+    await pass(t, 3000);
+    assert.deepEqual(all.told(), ["sending", true, false], "the stream itself may get through");
+    all.find = find;
+  });
+
+  test("does not take a server that waits for a login for one that is silent", async (t) => {
+    const all = await live(t);
+    all.find = async () => {
+      throw new Failure("unauthorized");
+    };
+    await pass(t, 20_000);
+    assert.deepEqual(all.told(), ["sending", false, true]);
   });
 });
 
@@ -348,7 +618,7 @@ test("health", () => {
     { type: "remote-inbound-rtp", kind: "video", packetsLost: 0, roundTripTime: 0.02, ...heard },
   ];
   const meter = new HealthMeter();
-  assert.deepEqual(meter.read(entries(1)), { width: 1280, height: 720, framesPerSecond: 30, kbps: null, loss: null, roundTripMs: 20, limit: "none" });
+  assert.deepEqual(meter.read(entries(1)), { width: 1280, height: 720, framesPerSecond: 30, kbps: null, loss: null, roundTripMs: 20, availableKbps: null, limit: "none" });
   const second = meter.read(entries(2, {}, { packetsLost: 30 }));
   assert.equal(second.kbps, 2040);
   assert.equal(second.loss, 0.1);
@@ -357,12 +627,90 @@ test("health", () => {
     assert.equal(meter.read(entries(at, { qualityLimitationReason: "cpu" })).limit, want);
   }
   assert.equal(meter.read([]), null);
-  const bare = meter.read([{ type: "outbound-rtp", kind: "video" }, { type: "candidate-pair", nominated: true, currentRoundTripTime: 0.005 }]);
-  assert.deepEqual([bare.roundTripMs, bare.loss, bare.width], [5, null, 0]);
+  const bare = meter.read([{ type: "outbound-rtp", kind: "video" }, { type: "candidate-pair", nominated: true, currentRoundTripTime: 0.005,
+    availableOutgoingBitrate: 900_000 }]);
+  assert.deepEqual([bare.roundTripMs, bare.loss, bare.width, bare.availableKbps], [5, null, 0, 900]);
   assert.match(healthAdvice(bare, null), /gets to the server well/);
   assert.match(healthAdvice(null, null), /come in a moment/);
   assert.match(healthAdvice(null, null, false), /^Measured while a stream is sent/);
   assert.match(healthAdvice(bare, "source_no_video"), /sound, but no pictures.*preview/); // what the server misses, no browser counts
+});
+
+describe("warnings", () => {
+  const health = (fields = {}) => ({ width: 1280, height: 720, framesPerSecond: 30, kbps: 2000, loss: 0, roundTripMs: 20, availableKbps: null, limit: "none", ...fields });
+  const live = (fields = {}) => ({ name: "YouTube", state: [{ type: "start" }, { type: "report", push: parsePush(push(fields)), at: 1 }].reduce(reducePush, initialPush) });
+  const well = { picture: { brightest: 200, changed: true }, peak: 0.3, muted: false, health: health(), wantedKbps: 2500, missing: null, destinations: [live()] };
+
+  /** The codes after each second, for so many seconds each. */
+  function watch(...spans) {
+    const dog = new Watchdog();
+    let at = 1_000_000;
+    let shown = [];
+    const codes = spans.map(([seconds, fields]) => {
+      for (let i = 0; i < seconds; i++) {
+        shown = dog.read({ ...well, ...fields, at: (at += 1000) });
+      }
+      return shown.map(({ code }) => code);
+    });
+    return { codes, shown };
+  }
+
+  test("there are none while all is well", () => {
+    assert.deepEqual(watch([60, {}]).codes, [[]]);
+    assert.deepEqual(watch([60, { picture: null, peak: null, health: null }]).codes, [[]]);
+  });
+
+  for (const [name, fields, after, code, words] of [
+    ["the picture stands still", { picture: { brightest: 200, changed: false } }, 5, "still", /stands still/],
+    ["the picture is black", { picture: { brightest: 20, changed: true } }, 5, "black", /is black.*cover/],
+    ["a black picture that stands still is black", { picture: { brightest: 0, changed: false } }, 5, "black", /is black/],
+    ["the microphone is silent", { peak: 0.0002 }, 10, "silent", /silent.*mute switch/],
+    ["the microphone is muted", { muted: true, peak: 0 }, 10, "muted", /muted.*Press/],
+    ["packets are lost", { health: health({ loss: 0.2 }) }, 3, "loss", /lost.*cable/],
+    ["the network is too slow", { health: health({ limit: "bandwidth", availableKbps: 900 }) }, 0, "upload", /about 900 kbit\/s of 2\.5 Mbit\/s/],
+    ["the computer is too slow", { health: health({ limit: "cpu" }) }, 0, "cpu", /Close other programs/],
+    ["the server gets no sound", { missing: "source_no_audio" }, 0, "missing", /no sound.*microphone/],
+    ["a destination is late", { destinations: [live({ reason: "peer_slow", status: "DEGRADED" })] }, 2, "late YouTube", /YouTube gets the stream late/],
+    ["a destination has much to wait for", { destinations: [live({ queuedMs: 4000 })] }, 2, "late YouTube", /lower quality/],
+    ["a destination is connected again", { destinations: [live({ status: "RECONNECTING", reason: "peer_closed" })] }, 0, "lost YouTube", /closed the connection.*by itself/],
+    ["a destination has refused", { destinations: [live({ status: "PUBLISHING" }), { name: "Twitch", state: { ...initialPush, failure: new Failure("key_rejected") } }] }, 0,
+      "ended Twitch", /Twitch does not get the stream.*refused/],
+    ["key frames are too far apart", { destinations: [live({ health: [{ code: "key_interval", info: "There are 8.0 s between key frames." }] })] }, 0,
+      "key_interval YouTube", /YouTube.*8\.0 s between/],
+  ]) {
+    test(name, () => {
+      const { codes, shown } = watch([10, {}], [Math.max(after, 1), fields], [1, fields]);
+      assert.deepEqual(codes, [[], after === 0 ? [code] : [], [code]]);
+      assert.match(`${shown[0].title} ${shown[0].advice}`, words);
+      assert.deepEqual(watch([30, fields], [2, {}], [1, {}]).codes, [[code], [code], []], "it lingers, and goes");
+      assert.deepEqual(watch([Math.max(after, 1), fields], [5, {}]).codes[1], [], "what was short is forgotten");
+    });
+  }
+
+  test("sound that is cut off again and again", () => {
+    assert.deepEqual(watch([2, { peak: 1 }], [20, {}]).codes, [[], []], "a laugh");
+    assert.deepEqual(watch([3, { peak: 1 }]).codes, [["loud"]]);
+    assert.deepEqual(watch([9, { peak: 1 }], [9, {}], [2, {}]).codes, [["loud"], ["loud"], []]);
+  });
+
+  test("nothing remains after a reset", () => {
+    const dog = new Watchdog();
+    dog.read({ ...well, at: 1, health: health({ limit: "cpu" }) });
+    dog.reset();
+    assert.deepEqual(dog.read({ ...well, at: 2 }), []);
+  });
+
+  test("a picture is looked at in parts", () => {
+    assert.deepEqual(new Set(shrink([], 0, 0)), new Set([0]), "no picture");
+    assert.deepEqual(shrink([1, 2, 30, 255], 1, 1).slice(0, 4), [1, 2, 30, 1], "the fourth byte of a pixel does not count");
+    const [width, height] = [321, 181];
+    const pixels = new Uint8Array(width * height * 4);
+    pixels.set([10, 20, 30, 255], (height * width - 1) * 4); // in the lower right corner, where no pixel is read
+    assert.equal(Math.max(...shrink(pixels, width, height)), 0);
+    pixels.fill(80, (height - 11) * width * 4);
+    const parts = shrink(pixels, width, height);
+    assert.deepEqual([Math.max(...parts.slice(0, -96)), Math.min(...parts.slice(-96))], [0, 80], "the lowest row of parts");
+  });
 });
 
 test("the text of the cover", () => {
@@ -370,7 +718,7 @@ test("the text of the cover", () => {
   assert.doesNotMatch(coverText("idle", true), /asks for permission/); // it has asked
   assert.doesNotMatch(coverText("opening", false), /before you press Start/);
   for (const phase of ["publishing", "sending", "stopping"]) {
-    assert.equal(coverText(phase, true), "No picture is sent while the camera is off.");
+    assert.equal(coverText(phase, true), "Viewers see your card while the camera is off.");
   }
 });
 
@@ -580,6 +928,74 @@ test("loudness", () => {
   assert.equal(level(new Float32Array(1024).fill(1)), 1);
   assert.ok(Math.abs(level(new Float32Array(1024).fill(0.0316)) - 0.5) < 0.01); // -30 dB of 60
   assert.equal(level(new Float32Array(0)), 0);
+});
+
+test("the peak is held for a while, and clipping is told for longer", () => {
+  const hold = new PeakHold();
+  const shown = (peak, now) => {
+    const { clipped, peakDB } = hold.read(peak, now);
+    return [Math.round(peakDB), clipped];
+  };
+  assert.deepEqual(shown(0, 0), [-Infinity, false]);
+  assert.deepEqual(shown(0.5, 100), [-6, false]);
+  assert.deepEqual(shown(0.1, 1500), [-6, false]);
+  assert.deepEqual(shown(0.1, 1601), [-20, false]);
+  assert.deepEqual(shown(1, 2000), [0, true]);
+  assert.deepEqual(shown(0.1, 4999), [-20, true]);
+  assert.deepEqual(shown(0.1, 5000), [-20, false]);
+  assert.deepEqual([place(0), place(-30), place(-Infinity), place(3)], [1, 0.5, 0, 1]);
+});
+
+test("the places of camera and screen", () => {
+  const size = { width: 1280, height: 720 };
+  const shown = (arrangement, camera, screen, of = size, crop = false) => compose(of, arrangement, { camera, screen }, crop).places
+    .map(({ fill, height, source, width, x, y }) => `${source[0]}${fill ? "!" : ""} ${width}x${height}+${x}+${y}`).join(", ");
+  assert.equal(shown("corner", false, false), "");
+  assert.equal(shown("screen", true, false), "c 1280x720+0+0");
+  assert.equal(shown("camera", false, true), "s 1280x720+0+0");
+  assert.equal(shown("camera", true, true), "c 1280x720+0+0");
+  assert.equal(shown("screen", true, true), "s 1280x720+0+0");
+  assert.equal(shown("corner", true, true), "s 1280x720+0+0, c! 308x172+948+522");
+  assert.equal(shown("beside", true, true), "s 794x720+0+0, c! 486x720+794+0");
+  const upright = { width: 720, height: 1280 };
+  assert.equal(shown("corner", true, false, upright, true), "c! 720x1280+0+0");
+  assert.equal(shown("beside", true, true, upright), "s 720x486+0+0, c! 720x794+0+486");
+});
+
+test("a picture is fitted into its place", () => {
+  const place = { x: 100, y: 0, width: 100, height: 100 };
+  assert.deepEqual(fit({ width: 200, height: 100 }, { ...place, fill: true }),
+    { from: { x: 50, y: 0, width: 100, height: 100 }, to: { x: 100, y: 0, width: 100, height: 100 } });
+  assert.deepEqual(fit({ width: 200, height: 100 }, { ...place, fill: false }),
+    { from: { x: 0, y: 0, width: 200, height: 100 }, to: { x: 100, y: 25, width: 100, height: 50 } });
+});
+
+test("the clock of the mixer follows the leading source, and fills its gaps", () => {
+  let painted = 0;
+  const clock = new MixerClock(() => painted++);
+  clock.look(0);
+  assert.equal(painted, 1);
+  for (let now = 33; now < 990; now += 33) { // a camera with its 30 pictures a second
+    clock.lead(now);
+    clock.look(now + 20);
+  }
+  assert.equal(painted, 30);
+  clock.lead(966); // a source that is faster than the show
+  assert.equal(painted, 30);
+  for (let now = 1000; now < 2000; now += 5) { // a screen on which nothing moves
+    clock.look(now);
+  }
+  assert.ok(Math.abs(painted - 60) <= 1, `${painted} pictures in two seconds`);
+  clock.look(60_000); // after a sleep, nothing is made up for
+  clock.look(60_001);
+  assert.ok(painted <= 62);
+});
+
+test("the text of the card is broken into lines", () => {
+  const fits = (line) => line.length <= 10;
+  assert.deepEqual(wrap("", fits), []);
+  assert.deepEqual(wrap("back  soon, after the news", fits), ["back soon,", "after the", "news"]);
+  assert.deepEqual(wrap("a-very-long-word", fits), ["a-very-long-word"]);
 });
 
 test("charts", () => {

@@ -7,10 +7,10 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 
 const dist = fileURLToPath(new URL("../../../../web/dist/", import.meta.url));
-const mediaTypes = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
+export const mediaTypes = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
 
 // The same policy as in package webui.
-const policy = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; " +
+export const policy = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; " +
   "frame-ancestors 'none'";
 
 /** A push as the server's REST API describes it. */
@@ -51,6 +51,7 @@ export class MockServer {
 
   // The answers, for tests to replace. Each function gets the number of requests so far, and returns a status or an object.
   whip = () => 201;
+  known = false; // whether WHIP knows a session
   startup = () => push({ status: "STARTING", width: 0, height: 0, bitrate: 0, videoFramesSent: 0, keyFrameIntervalMs: 0 });
   find = () => push(); // or a list of them
   history = () => [];
@@ -61,6 +62,10 @@ export class MockServer {
   calls = () => [];
   digits = () => 200;
   config = { version: "1.0.0", rtmpPort: 1935, httpsPort: 8444 };
+  /** The addresses of the files that were asked for. */
+  files = [];
+  /** Files that the server does not have. */
+  missing = () => false;
   /** The login that REST asks for, as "name:password"; "" for none: then everybody is on the server's machine. */
   login = "";
   /** What GET session says of whoever has signed in, or needs no login. */
@@ -71,13 +76,22 @@ export class MockServer {
   destinations = () => [];
   /** An access token that REST takes in place of a login. */
   bearer = "";
-  /** Further methods of REST, by their path, such as "user/find_all". Each gets the body, and returns an answer. */
+  /** Values of the header Link that tells STUN and TURN servers. */
+  iceServers = undefined;
+  /**
+   * Further methods of REST, by their path, such as "user/find_all". Each gets the body, and returns an answer, or a function that writes the answer
+   * to the response.
+   */
   methods = { "node/find_all": () => [] };
 
   cookies = new Set();
 
   followers = new Set();
   events = 0;
+
+  /** The status of an offer to play; 201 plays pictures and sound that the far end makes. */
+  whep = () => 404;
+  viewers = new Set(); // the answers with events about the session that plays
 
   static async start(browser) {
     const mock = new MockServer();
@@ -87,11 +101,36 @@ export class MockServer {
         globalThis.peer?.close();
         const peer = globalThis.peer = new RTCPeerConnection();
         await peer.setRemoteDescription({ type: "offer", sdp: offer });
-        await peer.setLocalDescription();
+        const { sdp } = await peer.createAnswer();
+        const stereo = ";stereo=1"; // Chromium decodes both channels only so; the server always does, and does not say it
+        await peer.setLocalDescription({ type: "answer", sdp: sdp.replace("useinbandfec=1", `useinbandfec=1${stereo}`) });
         while (peer.iceGatheringState !== "complete") {
           await new Promise((resolve) => peer.addEventListener("icegatheringstatechange", resolve, { once: true }));
         }
-        return peer.localDescription.sdp;
+        return peer.localDescription.sdp.replace(stereo, "");
+      };
+      globalThis.perform = async (offer) => {
+        globalThis.player?.close();
+        const player = globalThis.player = new RTCPeerConnection();
+        await player.setRemoteDescription({ type: "offer", sdp: offer });
+        const canvas = Object.assign(document.createElement("canvas"), { width: 320, height: 180 });
+        const paint = canvas.getContext("2d");
+        clearInterval(globalThis.painter);
+        globalThis.painter = setInterval(() => {
+          paint.fillStyle = `hsl(${Date.now() / 10 % 360} 80% 50%)`;
+          paint.fillRect(0, 0, 320, 180);
+        }, 40);
+        const sound = new AudioContext();
+        const [video] = canvas.captureStream(25).getTracks();
+        const [audio] = sound.createMediaStreamDestination().stream.getTracks();
+        for (const track of [video, audio]) {
+          player.addTrack(track);
+        }
+        await player.setLocalDescription();
+        while (player.iceGatheringState !== "complete") {
+          await new Promise((resolve) => player.addEventListener("icegatheringstatechange", resolve, { once: true }));
+        }
+        return player.localDescription.sdp;
       };
     });
     mock.server = createServer((request, response) => void mock.handle(request, response));
@@ -107,6 +146,19 @@ export class MockServer {
     await this.far.close();
   }
 
+  /** Stops like close, and can come back. */
+  async crash() {
+    this.port = this.server.address().port;
+    this.server.closeAllConnections();
+    await Promise.all([new Promise((resolve) => this.server.close(resolve)), this.far.evaluate(() => globalThis.peer?.close())]);
+  }
+
+  /** Starts again at the same address, without the sessions of before. */
+  async comeBack() {
+    this.known = false;
+    await new Promise((resolve, reject) => this.server.once("error", reject).listen(this.port, "127.0.0.1", resolve));
+  }
+
   /** Sends an event about a push to all followers. */
   tell(fields) {
     const number = ++this.events;
@@ -115,6 +167,23 @@ export class MockServer {
       bytesAcked: 0, ...fields };
     for (const response of this.followers) {
       response.write(`id: ${number}\nevent: push\ndata: ${JSON.stringify(data)}\n\n`);
+    }
+  }
+
+  /** Tells those who watch that the publisher is away ("inactive") or back ("active"). */
+  tellViewers(event) {
+    for (const response of this.viewers) {
+      response.write(`event: ${event}\ndata: {}\n\n`);
+    }
+  }
+
+  /** Ends the session that plays, as the server does when nobody publishes any more. */
+  async endShow(status = 404) {
+    this.whep = () => status;
+    this.playing = false;
+    await this.far.evaluate(() => globalThis.player?.close());
+    for (const response of this.viewers) {
+      response.end();
     }
   }
 
@@ -141,7 +210,7 @@ export class MockServer {
       const parts = [];
       request.on("data", (part) => parts.push(part)).on("end", () => resolve(Buffer.concat(parts).toString()));
     });
-    const api = pathname.startsWith("/whip/") || pathname.startsWith("/rest-api/");
+    const api = /^\/(whip|whep|rest-api)\//.test(pathname);
     if (api) {
       this.requests.push({ what: `${request.method} ${pathname}`, body, headers: request.headers });
     }
@@ -157,13 +226,15 @@ export class MockServer {
       this.json(response, 200, this.config);
       return;
     }
-    const name = pathname === "/" ? "/index.html" : path.extname(pathname) === "" ? `${pathname}.html` : pathname;
-    const content = await readFile(path.join(dist, path.normalize(name))).catch(() => null);
+    const watch = pathname.startsWith("/watch/");
+    const name = watch ? "/watch.html" : pathname === "/" ? "/index.html" : path.extname(pathname) === "" ? `${pathname}.html` : pathname;
+    this.files.push(pathname);
+    const content = this.missing(pathname) ? null : await readFile(path.join(dist, path.normalize(name))).catch(() => null);
     if (!content && name === "/index.html") {
       throw new Error("web/dist is empty: run make build first");
     }
     response.writeHead(content ? 200 : 404, {
-      "Content-Type": mediaTypes[path.extname(name)] ?? "text/plain", "Content-Security-Policy": policy,
+      "Content-Type": mediaTypes[path.extname(name)] ?? "text/plain", "Content-Security-Policy": watch ? policy.replace("frame-ancestors 'none'", "frame-ancestors *") : policy,
     }).end(content ?? "");
   }
 
@@ -173,6 +244,12 @@ export class MockServer {
         this.cookies.clear();
       }
       response.writeHead(200).end();
+    } else if (pathname.startsWith("/whep/")) {
+      await this.play(method, pathname, body, response);
+    } else if (pathname.startsWith("/whip/") && method === "OPTIONS") {
+      response.writeHead(204, this.iceServers ? { Link: this.iceServers } : {}).end();
+    } else if (pathname.startsWith("/whip/") && method === "GET") {
+      response.writeHead(this.known ? 204 : 404).end();
     } else if (pathname.startsWith("/whip/")) {
       const status = this.whip(this.count(`POST ${pathname}`));
       if (status !== 201) {
@@ -180,6 +257,7 @@ export class MockServer {
         return;
       }
       const answer = await this.far.evaluate((offer) => globalThis.answer(offer), body);
+      this.known = true;
       response.writeHead(201, { "Content-Type": "application/sdp", Location: `${pathname}/session-1` }).end(answer);
     } else if (pathname === "/rest-api/session" && method === "POST") {
       this.signIn(JSON.parse(body), response);
@@ -195,7 +273,7 @@ export class MockServer {
       const answers = {
         "push/startup": () => this.startup(count, JSON.parse(body)),
         "push/find": () => list(this.find(count)),
-        "push/history": () => this.history(count),
+        "push/history": () => this.history(count, query),
         "push/sound_on": () => this.sound(count),
         "push/terminate": () => this.terminate(count),
         "stream/find_all": () => this.streams(count),
@@ -208,7 +286,39 @@ export class MockServer {
       };
       const path = pathname.slice("/rest-api/".length);
       const other = this.methods[path];
-      this.reply(response, pathname, await (answers[path]?.() ?? other?.(body === "" ? {} : JSON.parse(body), query) ?? 200));
+      const answer = await (answers[path]?.() ?? other?.(body === "" ? {} : JSON.parse(body), query) ?? 200);
+      if (typeof answer === "function") {
+        answer(response);
+        return;
+      }
+      this.reply(response, pathname, answer);
+    }
+  }
+
+  async play(method, pathname, body, response) {
+    const session = /^\/whep\/[^/]+\/session/.test(pathname);
+    if (method === "OPTIONS") {
+      response.writeHead(204).end();
+    } else if (pathname.endsWith("/events")) {
+      response.writeHead(201, { Location: `${pathname}/1` }).end();
+    } else if (pathname.endsWith("/events/1")) {
+      response.writeHead(this.playing ? 200 : 404, { "Content-Type": "text/event-stream" }).write("event: active\ndata: {}\n\n");
+      this.viewers.add(response);
+      response.on("close", () => this.viewers.delete(response));
+    } else if (session) {
+      response.writeHead(this.playing ? 204 : 404).end();
+    } else {
+      const status = this.whep(this.count(`POST ${pathname}`), this.requests.at(-1).headers);
+      if (status !== 201) {
+        this.json(response, status, { title: "Refused", status, detail: `whep says ${status}` }, "application/problem+json");
+        return;
+      }
+      const answer = await this.far.evaluate((offer) => globalThis.perform(offer), body);
+      this.playing = true;
+      response.writeHead(201, {
+        "Content-Type": "application/sdp", Location: `${pathname}/session-1`,
+        Link: `<${pathname}/session-1/events>; rel="urn:ietf:params:whep:ext:core:server-sent-events"; events="active,inactive"`,
+      }).end(answer);
     }
   }
 
@@ -235,6 +345,10 @@ export class MockServer {
   }
 
   reply(response, pathname, answer) {
+    if (Buffer.isBuffer(answer)) { // a picture
+      response.writeHead(200, { "Content-Type": "image/jpeg" }).end(answer);
+      return;
+    }
     if (typeof answer !== "number") {
       this.json(response, 200, answer);
       return;

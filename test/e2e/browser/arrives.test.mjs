@@ -1,0 +1,63 @@
+// What arrives, watched in the studio, with a server whose answers each test decides.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { DelayMeter } from "./.build/web/pages/delay.js";
+import { launch } from "./lib/browser.mjs";
+import { push } from "./lib/mock-server.mjs";
+import { looks, openStudio, until } from "./lib/studio-page.mjs";
+
+let browser;
+
+before(async () => {
+  browser = await launch();
+}, { timeout: 60_000 });
+after(() => browser?.close());
+
+test("the stream itself, and a destination on the server's own port", async (t) => {
+  const { mock, page, phase, start, text, errors } = await openStudio(t, browser, (mock) => {
+    mock.find = () => [push(), push({ mediaSessionId: "2", rtmpUrl: "rtmp://far.example/live", streamName: "rtmp_far" })];
+  });
+  await start("show");
+  await phase("live");
+  await page.locator("#arrives > summary").click();
+  await page.locator("#arrival-watch").waitFor(); // the script of this part is loaded now
+  assert.deepEqual(await page.locator("#arrival option").allInnerTexts(), ["The stream itself", "At localhost:1935"]);
+  await page.locator("#arrival-watch").click();
+  await page.waitForFunction(() => /not live now/.test(document.getElementById("arrival-note").textContent));
+  assert.equal(await page.locator("#arrival-video").isVisible(), false);
+  mock.whep = () => 201;
+  const frames = () => page.locator("#arrival-video").evaluate((video) => video.getVideoPlaybackQuality().totalVideoFrames);
+  await until(async () => (await frames()) > 10, "pictures");
+  await page.waitForFunction(() => /^About .* from your camera to here: .* ms to the server, and .* ms back/.test(document.getElementById("arrival-delay").textContent));
+  assert.equal(await text("arrival-note"), "");
+  assert.equal(await page.locator("#arrival-video").evaluate((video) => video.muted), true); // the microphone must not hear it
+  assert.deepEqual(JSON.parse(mock.last("POST /rest-api/token/create").body).grants, [{ actions: ["play"], streams: ["show"] }]);
+  await looks(page, "arrives");
+
+  await page.locator("#arrival").selectOption("rtmp_test");
+  await until(() => mock.count("POST /whep/rtmp_test") === 1, "the other stream");
+  assert.equal(mock.count("DELETE /whep/show/session-1"), 1);
+  await page.waitForFunction(() => /from this server to here\. The way to the destination is not in it/.test(document.getElementById("arrival-delay").textContent));
+  await page.locator("#arrives > summary").click(); // closed, it plays nothing
+  await until(() => mock.count("DELETE /whep/rtmp_test/session-1") === 1, "the end of the session");
+  await page.locator("#arrives > summary").click();
+  assert.equal(await text("arrival-watch"), "Watch");
+  assert.deepEqual(errors.filter((error) => !/404/.test(error)), []);
+});
+
+test("the delay is the mean of the last second, and nothing is made up", () => {
+  const pair = { type: "candidate-pair", nominated: true, state: "succeeded", currentRoundTripTime: 0.04 };
+  const got = (total, frames) => [pair, { type: "inbound-rtp", kind: "video", totalProcessingDelay: total, framesDecoded: frames }];
+  const down = new DelayMeter("inbound-rtp");
+  assert.equal(down.read(got(100, 50)), null); // what was before is not the delay of now
+  assert.equal(down.read(got(103, 80)), 120);
+  assert.equal(down.read(got(103, 80)), null); // no picture has come
+  assert.equal(down.read([{ ...pair, currentRoundTripTime: undefined }, got(104, 90)[1]]), null);
+  assert.equal(down.read([]), null);
+  const up = new DelayMeter("outbound-rtp");
+  const sent = (encode, frames, wait, packets) => [pair, { type: "outbound-rtp", kind: "video", totalEncodeTime: encode, framesEncoded: frames, totalPacketSendDelay: wait, packetsSent: packets }];
+  up.read(sent(1, 10, 2, 100));
+  assert.equal(up.read(sent(1.3, 40, 3, 200)), 40);
+  assert.equal(new DelayMeter("inbound-rtp").read([pair, { type: "inbound-rtp", kind: "video", framesDecoded: 3 }]), null);
+});

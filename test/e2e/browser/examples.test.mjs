@@ -1,0 +1,97 @@
+// The examples of the SDK that stand on elements and controllers, in a real browser. Each test decides what the server answers; TestSDKExamples drives
+// the other examples on the real server. Needs web/dist: run `make build` first.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { faults, inEveryLook, photograph } from "./lib/accessibility.mjs";
+import { launch, watchConsole } from "./lib/browser.mjs";
+import { MockServer } from "./lib/mock-server.mjs";
+import { MockSocket } from "./lib/mock-socket.mjs";
+import { until } from "./lib/studio-page.mjs";
+
+let browser;
+
+before(async () => {
+  browser = await launch();
+}, { timeout: 60_000 });
+after(() => browser?.close());
+
+async function open(t, name, setUp = () => undefined) {
+  const mock = await MockServer.start(browser);
+  const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, permissions: ["camera", "microphone"] });
+  const page = await context.newPage();
+  page.setDefaultTimeout(15_000);
+  const errors = watchConsole(page);
+  const socket = await MockSocket.install(page, mock);
+  setUp(socket);
+  t.after(async () => {
+    await context.close();
+    await mock.close().catch(() => undefined);
+  });
+  await page.goto(`${mock.address}examples/${name}?name=show`);
+  const looks = () => inEveryLook(page, async (look) => {
+    assert.deepEqual(await faults(page), [], look);
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${look}: wider than the window`);
+    await photograph(page, `example-${name}-${look}`);
+  });
+  return { mock, page, errors, socket, looks };
+}
+
+test("elements: a publisher, a player, and what they report", { timeout: 60_000 }, async (t) => {
+  const { page, errors, socket, looks } = await open(t, "elements", (fake) => {
+    fake.live = false;
+  });
+  const reported = (text) => page.locator("#events li", { hasText: text }).first().waitFor();
+  await page.getByRole("button", { name: "Go live" }).click();
+  await reported("Publisher: live.");
+  socket.live = true;
+  await reported("Player: it plays.");
+  assert.deepEqual([socket.last("publishStream").name, socket.last("playStream").name], ["show", "show"]);
+  await looks();
+  socket.end();
+  await reported("has left");
+  socket.live = true;
+  await reported("is back");
+  await page.getByRole("button", { name: "Stop" }).click();
+  await reported("Publisher: idle.");
+  assert.deepEqual(errors, []);
+});
+
+test("a screen in place of the camera, with its sound and without", { timeout: 60_000 }, async (t) => {
+  const { page, errors, socket, looks } = await open(t, "screen");
+  await page.evaluate(() => { // a headless browser has no screen: a painted one
+    navigator.mediaDevices.getDisplayMedia = async () => {
+      if (globalThis.refuses) {
+        throw new DOMException("Permission denied", "NotAllowedError");
+      }
+      const canvas = Object.assign(document.createElement("canvas"), { width: 320, height: 200 });
+      canvas.getContext("2d").fillRect(0, 0, 320, 200);
+      const sound = globalThis.silent ? [] : new AudioContext().createMediaStreamDestination().stream.getTracks();
+      return globalThis.display = new MediaStream([...canvas.captureStream(5).getTracks(), ...sound]);
+    };
+  });
+  const says = (text) => page.locator("#state", { hasText: text }).waitFor();
+  await page.getByRole("button", { name: "Publish" }).click();
+  await says("Live.");
+  await page.getByRole("button", { name: "Show the screen" }).click();
+  await says("with its sound");
+  await looks();
+  await page.evaluate(() => { // the browser's own button
+    const [picture] = globalThis.display.getVideoTracks();
+    picture.stop();
+    picture.dispatchEvent(new Event("ended"));
+  });
+  await says("Live.");
+  await page.evaluate(() => globalThis.silent = true);
+  await page.getByRole("button", { name: "Show the screen" }).click();
+  await says("without its sound");
+  await page.getByRole("button", { name: "Show the camera" }).click();
+  await page.getByRole("button", { name: "Show the screen" }).waitFor();
+  await page.evaluate(() => globalThis.refuses = true);
+  await page.getByRole("button", { name: "Show the screen" }).click();
+  await says("may not use");
+  await page.getByRole("button", { name: "Stop" }).click();
+  await says("Not published.");
+  await until(() => socket.open.size === 0, "the socket is closed");
+  assert.deepEqual(errors, []);
+});

@@ -1,0 +1,84 @@
+// Goes live by the server's studio, and looks how it comes back.
+//
+//   node studio-returns.mjs http://localhost:8081/ --name N --rtmp URL [--seconds 60]
+//
+// Says {"event":"live"} when the destination is live. Each line on standard input is a command:
+//
+//   away     waits until the page says that the server does not answer, and says {"event":"away"}
+//   back     waits until the page is live again, and says {"event":"back"}; the camera must be the same, and nothing was pressed
+//   reload   reloads the page, presses "Go on", waits until the page is live, and says {"event":"back"}
+//
+// When standard input closes, it presses Stop and says {"event":"stopped"}.
+
+import { launch } from "./lib/browser.mjs";
+import { commands, main, readArguments, say, step } from "./lib/script.mjs";
+
+const options = readArguments(["name", "rtmp", "seconds"]);
+let browser, page;
+
+async function displayed() {
+  const ids = ["state", "note", "failure", "state-1", "note-1", "failure-1"];
+  return { displayed: Object.fromEntries(await Promise.all(ids.map(async (id) => [id, (await page.locator(`#${id}`).innerText()).trim()]))) };
+}
+
+const phase = (wanted) => page.waitForFunction((p) => document.getElementById("status").dataset.phase === p, wanted);
+const says = (id, pattern) => page.waitForFunction(([i, text]) => new RegExp(text).test(document.getElementById(i).textContent), [id, pattern.source]);
+const camera = () => page.evaluate(() => document.getElementById("video").srcObject.getVideoTracks()[0].id);
+
+async function live() {
+  await says("state", /^Live on/);
+  await phase("live");
+}
+
+const tasks = {
+  async away() {
+    await says("state", /No answer from this server|Reconnecting to this server/);
+    say("away", await displayed());
+  },
+  async back() {
+    await live();
+    if (await camera() !== used) {
+      throw new Error("the page has opened the camera again");
+    }
+    say("back", await displayed());
+  },
+  async reload() {
+    await page.reload();
+    await phase("waiting");
+    await page.locator("#go").click();
+    await live();
+    used = await camera();
+    say("back", await displayed());
+  },
+};
+
+let used;
+
+await main(async () => {
+  const input = commands(Number(options.seconds ?? 60));
+  browser = await step("start the browser", 40, launch);
+  page = await browser.newPage({ viewport: { width: 1280, height: 860 } });
+  page.setDefaultTimeout(0); // steps have their limits
+  page.on("dialog", (dialog) => void dialog.accept());
+  await step("open the page", 20, async () => {
+    await page.goto(options.address);
+    await page.waitForFunction(() => document.getElementById("video").videoWidth > 0);
+  });
+  await step("go live", 40, async () => {
+    await page.locator("#name").fill(options.name);
+    await page.locator("#address-1").fill(options.rtmp);
+    await page.locator("#go").click();
+    await live();
+  });
+  used = await camera();
+  say("live", await displayed());
+  for await (const line of input) {
+    await step(line, 30, tasks[line]);
+  }
+  await step("stop", 20, async () => {
+    await page.locator("#go").click();
+    await phase("idle");
+  });
+  say("stopped", await displayed());
+  await step("close the browser", 20, () => browser.close());
+}, displayed);

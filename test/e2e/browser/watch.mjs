@@ -1,0 +1,39 @@
+// Watches a stream on the server's page for viewers.
+//
+//   node watch.mjs http://localhost:8081/ --name N [--seconds 120]
+//
+// Each line on standard input is what the page is to show: "plays", or a pattern of its words. It says {"event":"seen"} when it does.
+// When standard input closes, it says {"event":"stopped"}.
+
+import { launch } from "./lib/browser.mjs";
+import { commands, main, readArguments, say, step } from "./lib/script.mjs";
+
+const options = readArguments(["name", "seconds"]);
+let browser, page;
+
+async function displayed() {
+  return { displayed: { page: await page.locator("body").innerText() } };
+}
+
+/** Waits until new pictures come. */
+async function plays() {
+  const frames = () => page.evaluate(() => document.getElementById("video").getVideoPlaybackQuality().totalVideoFrames);
+  await page.waitForFunction(() => document.body.dataset.sight === "playing" && document.getElementById("cover").hidden);
+  const before = await frames();
+  await page.waitForFunction((n) => document.getElementById("video").getVideoPlaybackQuality().totalVideoFrames > n + 30, before);
+}
+
+await main(async () => {
+  browser = await launch();
+  page = await browser.newPage();
+  page.setDefaultTimeout(30_000);
+  await step("open", 30, () => page.goto(new URL(`/watch/${encodeURIComponent(options.name)}`, options.address).href));
+  say("open");
+  for await (const line of commands(Number(options.seconds ?? 120))) {
+    await step(line, 40, () => (line === "plays" ? plays()
+      : page.waitForFunction((text) => new RegExp(text).test(document.getElementById("title").textContent), line)));
+    say("seen", await displayed());
+  }
+  await browser.close();
+  say("stopped");
+}, displayed);

@@ -1,0 +1,123 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"net/url"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"transponder/internal/testkit"
+)
+
+// While somebody is live from the studio, the server is killed and started again. The page says so, keeps the camera and comes back, and a real
+// nginx has one recording of the show. So it is when the page is reloaded.
+func TestStudioComesBack(t *testing.T) { studioComesBack(t, 1) }
+
+// TestLongStudioComesBack kills the server ten times, and leaves it away for a moment, or for longer than the browser's connection lives.
+func TestLongStudioComesBack(t *testing.T) { studioComesBack(t, 10) }
+
+func studioComesBack(t *testing.T, kills int) {
+	n := newNginx(t, "record_append on;")
+	dir, port := t.TempDir(), "http.port="+freePort(t)
+	s := startServerAt(t, dir, nil, port)
+	b := startBrowser(t, "studio-returns.mjs", s.page, "--name", "show", "--rtmp", n.url(), "--seconds", "300")
+	b.await("live")
+	started := s.waitPush("show", "PUBLISHING")
+	ids := []string{started.MediaSessionID}
+	for kill := range kills {
+		s.waitEach(ids, "PUBLISHING", s.waitPush("show", "PUBLISHING").VideoFramesSent+30)
+		b.tell("away")
+		killed := time.Now()
+		s.kill()
+		b.await("away")
+		said := time.Since(killed)
+		if said > 3*time.Second {
+			t.Errorf("kill %d: the page said so after %v", kill, said)
+		}
+		if kill%3 == 1 { // until the browser's connection has failed, too
+			time.Sleep(8 * time.Second)
+		}
+		s = startServerAt(t, dir, nil, port)
+		ready := time.Now()
+		s.waitEach(ids, "PUBLISHING", 0)
+		live := time.Since(ready)
+		b.tell("back")
+		b.await("back")
+		if live > 3*time.Second {
+			t.Errorf("kill %d: the show went on %v after the server was back", kill, live)
+		}
+		t.Logf("kill %d: the page said so after %v; live %v after the server was back", kill, said.Round(time.Millisecond), live.Round(time.Millisecond))
+	}
+	s.waitEach(ids, "PUBLISHING", s.waitPush("show", "PUBLISHING").VideoFramesSent+30)
+	b.tell("reload")
+	b.await("back")
+	if after := s.waitPush("show", "PUBLISHING"); after.MediaSessionID != started.MediaSessionID {
+		t.Errorf("after the reload there is the push %s, want %s", after.MediaSessionID, started.MediaSessionID)
+	}
+	s.waitEach(ids, "PUBLISHING", s.waitPush("show", "PUBLISHING").VideoFramesSent+30)
+	b.stop()
+	testkit.Eventually(t, 10*time.Second, func() string {
+		if code := s.post("/push/find", struct{}{}, nil); code != 404 {
+			return "the push is still there"
+		}
+		return ""
+	})
+	files, err := filepath.Glob(filepath.Join(n.dir, "*.flv"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("recordings %v (%v), want one", files, err)
+	}
+	judgeDecoding(t, files[0])
+	judgeJoints(t, files[0], kills)
+	if lasts := duration(t, files[0]); lasts < float64(kills+2) {
+		t.Errorf("the recording lasts %.1f s", lasts)
+	}
+}
+
+// A streamer names his stream in letters of his own language. The name is the same everywhere: in REST, at a real nginx, and for who plays from our
+// own RTMP port.
+func TestLongStudioNamesInAllLetters(t *testing.T) {
+	n := newNginx(t)
+	s := startServer(t)
+	for _, name := range []string{"утро", "直播", "मेला-früh.1"} {
+		b := startBrowser(t, "studio.mjs", s.page, "--name", name, "--rtmp", n.url())
+		b.await("live")
+		push := s.waitPush(name, "PUBLISHING")
+		s.waitEach([]string{push.MediaSessionID}, "PUBLISHING", push.VideoFramesSent+30)
+		played := filepath.Join(t.TempDir(), "played.flv")
+		out, err := exec.Command("ffmpeg", "-v", "error", "-rw_timeout", "10000000", "-i", s.rtmp+"/"+name, "-t", "2", "-c", "copy", played).CombinedOutput()
+		if err != nil {
+			t.Errorf("%s: playing from our own port: %v: %s", name, err, out)
+		} else {
+			judgeDecoding(t, played)
+		}
+		b.stop()
+		judgeDecoding(t, filepath.Join(n.dir, url.PathEscape("rtmp_"+name)+".flv")) // as nginx names its files
+	}
+}
+
+// judgeJoints checks that the times of a recording only grow. Where nginx has appended, which may be so often, it gives the first tag the time of
+// the last tag. That may be of sound that is older than the last picture.
+func judgeJoints(t *testing.T, file string, most int) {
+	t.Helper()
+	before := map[string]float64{} // of each kind
+	last, joints := 0.0, 0
+	for _, p := range probe(t, file).Packets {
+		at, err := strconv.ParseFloat(p.DTS, 64)
+		if err != nil {
+			t.Fatalf("packet without a time: %+v", p)
+		}
+		if at < before[p.Kind] {
+			if joints++; joints > most || at < last {
+				t.Errorf("%s goes from %.3f back to %.3f, after a tag of %.3f", p.Kind, before[p.Kind], at, last)
+			}
+		}
+		before[p.Kind], last = at, at
+	}
+	if before["video"] == 0 || before["audio"] == 0 {
+		t.Errorf("there are no pictures or no sound: %v", before)
+	}
+}
