@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -19,11 +18,7 @@ import (
 func TestDoctorPush(t *testing.T) {
 	server := testkit.NewRTMPServer(t, testkit.Script{})
 	wrong := testkit.NewRTMPServer(t, testkit.Script{At: "connect", Do: testkit.Refuse, Code: "NetConnection.Connect.Rejected"})
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed.Close()
+	closed := "127.0.0.1:" + testkit.FreePort(t)
 	for _, tt := range []struct {
 		name  string
 		args  []string
@@ -35,7 +30,7 @@ func TestDoctorPush(t *testing.T) {
 		{"a wrong application", []string{wrong.URL("live")}, true, "refused the application"},
 		{"a wrong backup", []string{server.URL("live"), "--backup", wrong.URL("live")}, true, "backup 1: connect"},
 		{"a good backup", []string{server.URL("live"), "--backup", server.URL("spare")}, false, "\nBackup 1 is rtmp://127.0.0.1"},
-		{"a wrong port", []string{"rtmp://" + closed.Addr().String() + "/live"}, true, "Nothing listens"},
+		{"a wrong port", []string{"rtmp://" + closed + "/live"}, true, "Nothing listens"},
 		{"a forbidden one", []string{server.URL("live"), "--set", "push_deny_private=true"}, true, "do not let it push"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

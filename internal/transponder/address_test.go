@@ -74,12 +74,7 @@ func TestBackoff(t *testing.T) {
 // refusing returns the address of a port at which nothing listens.
 func refusing(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return fmt.Sprintf("rtmp://%s/live", l.Addr())
+	return "rtmp://127.0.0.1:" + testkit.FreePort(t) + "/live"
 }
 
 // If the first address cannot be reached or refuses the stream, the stream goes to the next one at once.

@@ -51,11 +51,7 @@ func (b *bench) check(req CheckRequest) Checked {
 // A check says at which step a push would fail, and why.
 func TestCheck(t *testing.T) {
 	authority := testkit.NewAuthority(t)
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed.Close()
+	closed := "127.0.0.1:" + testkit.FreePort(t)
 	const start = "name=skipped policy=ok "
 	for _, tt := range []struct {
 		name   string
@@ -65,7 +61,7 @@ func TestCheck(t *testing.T) {
 		says   string
 	}{
 		{"a good server", testkit.Script{}, "", start + "address=ok tls=skipped handshake=ok connect=ok publish=skipped stream=skipped", "accepts the application"},
-		{"nobody listens", testkit.Script{}, "rtmp://" + closed.Addr().String() + "/live", start + "address=failed(tcp_refused) stream=skipped", "Nothing listens"},
+		{"nobody listens", testkit.Script{}, "rtmp://" + closed + "/live", start + "address=failed(tcp_refused) stream=skipped", "Nothing listens"},
 		{"no RTMP", testkit.Script{At: "accept", Do: testkit.TalkNonsense}, "", start + "address=ok tls=skipped handshake=failed(rtmp_handshake) stream=skipped", "does not speak RTMP"},
 		{"a wrong application", testkit.Script{At: "connect", Do: testkit.Refuse, Code: "NetConnection.Connect.Rejected"}, "",
 			start + "address=ok tls=skipped handshake=ok connect=failed(bad_app) stream=skipped", "refused the application"},

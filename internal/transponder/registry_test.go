@@ -364,12 +364,7 @@ func TestTerminate(t *testing.T) {
 
 // A push that fails names the reason, and can be found for a while.
 func TestFailures(t *testing.T) {
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody := "rtmp://" + closed.Addr().String() + "/live"
-	closed.Close()
+	nobody := "rtmp://127.0.0.1:" + testkit.FreePort(t) + "/live"
 	tests := []struct {
 		name   string
 		script testkit.Script

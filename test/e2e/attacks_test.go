@@ -53,7 +53,7 @@ func newFortress(t *testing.T) *fortress {
 	if err := os.WriteFile(caFile, f.authority.PEM, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	port := freePort(t)
+	port := testkit.FreePort(t)
 	f.server = startServer(t, "access=closed", "token_secret="+tokenSecret, "https.port="+port, "tls_cert_file="+certFile, "tls_key_file="+keyFile,
 		"tls_client_auth=optional", "tls_client_ca_file="+caFile, "tls_client_roles=CN=watcher:viewer,CN=ops:admin",
 		"admin_password=the-admins-password")
@@ -644,7 +644,7 @@ func TestCertificateRequired(t *testing.T) {
 	if err := os.WriteFile(caFile, ours.PEM, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ports := map[string]string{"https": freePort(t), "wss": freePort(t), "rtmps": freePort(t)}
+	ports := map[string]string{"https": testkit.FreePort(t), "wss": testkit.FreePort(t), "rtmps": testkit.FreePort(t)}
 	s := startServer(t, "access=closed", "https.port="+ports["https"], "wss.port="+ports["wss"], "rtmps.port="+ports["rtmps"],
 		"tls_cert_file="+certFile, "tls_key_file="+keyFile, "tls_client_auth=required", "tls_client_ca_file="+caFile, "tls_client_roles=CN=ops:admin")
 	for _, tt := range []struct {

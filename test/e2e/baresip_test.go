@@ -64,8 +64,8 @@ type baresipConfig struct {
 func startBaresip(t *testing.T, cfg baresipConfig) *baresip {
 	t.Helper()
 	b := &baresip{t: t, dir: t.TempDir(), exited: make(chan struct{}), changed: make(chan struct{})}
-	b.port = freePorts(t, 2)
-	control := freePort(t)
+	b.port = strconv.Itoa(testkit.FreePorts(t, 2))
+	control := testkit.FreePort(t)
 	modules := []string{"g711", "g722", "opus", "ausine", "aubridge", "fakevideo", "avcodec", "rtcpsummary", "srtp"}
 	lines := append(cfg.more, // the first line of a name counts
 		"poll_method epoll", "sip_listen 127.0.0.1:"+b.port, "net_interface 127.0.0.1", "audio_source ausine,440",
@@ -235,37 +235,4 @@ func (b *baresip) stop() {
 	if b.t.Failed() {
 		b.t.Logf("baresip log:\n%s", b.log.String())
 	}
-}
-
-// freePorts returns the first of n ports in a row that were free for UDP and TCP a moment ago.
-func freePorts(t *testing.T, n int) string {
-	t.Helper()
-	for range 100 {
-		first, err := strconv.Atoi(freePort(t))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if allFree(first, n) {
-			return strconv.Itoa(first)
-		}
-	}
-	t.Fatalf("there are no %d free ports in a row", n)
-	return ""
-}
-
-func allFree(first, n int) bool {
-	for port := first; port < first+n; port++ {
-		address := "127.0.0.1:" + strconv.Itoa(port)
-		u, err := net.ListenPacket("udp", address)
-		if err != nil {
-			return false
-		}
-		u.Close()
-		l, err := net.Listen("tcp", address)
-		if err != nil {
-			return false
-		}
-		l.Close()
-	}
-	return true
 }

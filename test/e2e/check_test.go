@@ -35,15 +35,15 @@ func TestCheckOfNginx(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	n := newNginx(t)
-	tlsPort := freePort(t)
-	startStunnel(t, freePort(t), "127.0.0.1:"+tlsPort, tlsPort, "127.0.0.1:"+n.port)
+	tlsPort := testkit.FreePort(t)
+	startStunnel(t, testkit.FreePort(t), "127.0.0.1:"+tlsPort, tlsPort, "127.0.0.1:"+n.port)
 	publishPictures(t, s, "show", 320, 180, 30)
 	const before = "name=skipped policy=ok address="
 	for _, tt := range []struct {
 		name, url, steps, says string
 	}{
 		{"a wrong application", strings.TrimSuffix(n.url(), "live") + "lvie", before + "ok tls=skipped handshake=ok connect=failed stream=ok", "asked for the application"},
-		{"a wrong port", "rtmp://127.0.0.1:" + freePort(t) + "/live", before + "failed stream=ok", "Nothing listens"},
+		{"a wrong port", "rtmp://127.0.0.1:" + testkit.FreePort(t) + "/live", before + "failed stream=ok", "Nothing listens"},
 		{"a certificate that nobody has signed", "rtmps://127.0.0.1:" + tlsPort + "/live", before + "ok tls=failed stream=ok", "The certificate is for no name"},
 		{"TLS where there is none", "rtmps://127.0.0.1:" + n.port + "/live", before + "ok tls=failed stream=ok", "is rtmps:// right"},
 		{"a good one", n.url(), before + "ok tls=skipped handshake=ok connect=ok publish=skipped stream=ok", "accepts the application"},

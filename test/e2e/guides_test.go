@@ -143,7 +143,7 @@ func behindProxy(t *testing.T, run func(dir, port string, in *strings.Replacer))
 		set = append(set, strings.TrimSpace(line))
 	}
 	p := &proxied{server: startServer(t, set...)}
-	dir, port := t.TempDir(), freePort(t)
+	dir, port := t.TempDir(), testkit.FreePort(t)
 	authority := testkit.NewAuthority(t)
 	cert, key := authority.Write(dir, x509.Certificate{DNSNames: []string{proxyName}})
 	at := strings.TrimSuffix(strings.TrimPrefix(p.page, "http://localhost"), "/")

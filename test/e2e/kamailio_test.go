@@ -82,7 +82,7 @@ func startKamailio(t *testing.T) *kamailio {
 // startKamailioWith runs one that routes requests which begin a call by more lines, before its own.
 func startKamailioWith(t *testing.T, route string) *kamailio {
 	t.Helper()
-	k := &kamailio{t: t, port: freePorts(t, 1), exited: make(chan struct{})}
+	k := &kamailio{t: t, port: testkit.FreePort(t), exited: make(chan struct{})}
 	dir := t.TempDir()
 	file := filepath.Join(dir, "kamailio.cfg")
 	const own = "	if (is_method(\"INVITE\")) record_route();\n"

@@ -150,7 +150,7 @@ func TestLateDestination(t *testing.T) {
 			l := newLine(t, to)
 			url := l.url()
 			if tt.behind == "stunnel" {
-				inner, outer := freePort(t), freePort(t)
+				inner, outer := testkit.FreePort(t), testkit.FreePort(t)
 				l = newLine(t, "rtmp://127.0.0.1:"+inner)
 				startStunnel(t, outer, l.proxy.Listen, inner, strings.Split(receiver.URL("live"), "/")[2])
 				url = "rtmp://127.0.0.1:" + outer + "/live"

@@ -9,13 +9,15 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"transponder/internal/testkit"
 )
 
 // startLinphone runs a real phone that answers each call with VP8 pictures until the test ends, and returns its address. It sends STUN to
 // the ports of RTP, and may write an address into its SDP that its packets do not come from.
 func startLinphone(t *testing.T) (uri string) {
 	t.Helper()
-	port, home := freePorts(t, 1), t.TempDir()
+	port, home := testkit.FreePort(t), t.TempDir()
 	if err := os.MkdirAll(filepath.Join(home, ".local/share/linphone"), 0o755); err != nil {
 		t.Fatal(err)
 	}

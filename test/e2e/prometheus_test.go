@@ -211,7 +211,7 @@ func TestPrometheus(t *testing.T) {
 		}
 		return started.ID
 	}
-	nobody := "127.0.0.1:" + freePort(t)
+	nobody := "127.0.0.1:" + testkit.FreePort(t)
 	good, bad := push("cam", target), push("cam", "rtmp://"+nobody+"/live/"+key)
 
 	p, native := startPrometheus(t, s), startPrometheus(t, s, "--enable-feature=native-histograms")

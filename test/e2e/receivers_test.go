@@ -419,7 +419,7 @@ func TestFFmpegListens(t *testing.T) {
 	s := startServer(t)
 	publishPictures(t, s, "listen", 320, 180, 30)
 	file := filepath.Join(t.TempDir(), "received.flv")
-	address := "rtmp://127.0.0.1:" + freePort(t) + "/live"
+	address := "rtmp://127.0.0.1:" + testkit.FreePort(t) + "/live"
 	var log safeBuffer
 	cmd := exec.Command("ffmpeg", "-hide_banner", "-v", "warning", "-listen", "1", "-i", address+"/rtmp_listen", "-c", "copy", "-y", file)
 	cmd.Stderr = &log

@@ -37,6 +37,7 @@ type server struct {
 	sipPort   string // as it was set; "": the usual one
 
 	stopOnce sync.Once
+	silent   sync.Once // the first time that it did not answer
 	ready    chan struct{} // closed when the URLs are known
 	exited   chan error
 }
@@ -185,7 +186,8 @@ func (s *server) stop() {
 	})
 }
 
-// post calls a REST method and decodes a JSON answer into out, if out is not nil. It returns the status.
+// post calls a REST method and decodes a JSON answer into out, if out is not nil. It returns the status, or 0 without an answer, which fails the
+// test. It does not end the test: subtests use the server of their parent.
 func (s *server) post(method string, body, out any) int {
 	s.t.Helper()
 	b, err := json.Marshal(body)
@@ -195,7 +197,8 @@ func (s *server) post(method string, body, out any) int {
 	client := http.Client{Timeout: 10 * time.Second}
 	resp, err := client.Post(s.rest+method, "application/json", bytes.NewReader(b))
 	if err != nil {
-		s.t.Fatal(err)
+		s.silent.Do(func() { s.t.Errorf("the server does not answer: %v\nits log:\n%s", err, s.log.String()) })
+		return 0
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
@@ -242,18 +245,6 @@ func (s *server) waitPush(stream, status string) push {
 	return found
 }
 
-// freePort returns a port that was free a moment ago, for servers that cannot choose one by themselves.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
-}
-
 // nginx is a real nginx with its RTMP module, which records what is published as NAME.flv.
 type nginx struct {
 	t    *testing.T
@@ -275,7 +266,7 @@ func startNginx(t *testing.T) (url, records string) {
 // newNginx runs one until the test ends. More may be said of how it records.
 func newNginx(t *testing.T, recording ...string) *nginx {
 	t.Helper()
-	n := &nginx{t: t, dir: t.TempDir(), port: freePort(t)}
+	n := &nginx{t: t, dir: t.TempDir(), port: testkit.FreePort(t)}
 	more := strings.Join(recording, "\n\t\t\t")
 	if !strings.Contains(more, "record ") {
 		more = "record all;\n\t\t\t" + more

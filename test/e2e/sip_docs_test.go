@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +27,7 @@ func TestSIPDocument(t *testing.T) {
 	}
 	media := t.TempDir()
 	writeWAV(t, filepath.Join(media, "welcome.wav"), 8000, 1000, time.Second)
-	s := startServer(t, "sip_port="+freePorts(t, 2), "media_dir="+media)
+	s := startServer(t, "sip_port="+strconv.Itoa(testkit.FreePorts(t, 2)), "media_dir="+media)
 	publishTone(t, s, "name", 700)
 	receiver := testkit.NewRTMPServer(t, testkit.Script{})
 	p := phone.New(t, phone.Config{})

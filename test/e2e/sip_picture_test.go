@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 // Phones without H.264 reach nginx, too: VP8 is transcoded, and a phone without pictures gets a card.
 func TestPicturesOfCalls(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, "sip_vp8=true", "sip_port="+freePorts(t, 2))
+	s := startServer(t, "sip_vp8=true", "sip_port="+strconv.Itoa(testkit.FreePorts(t, 2)))
 	target, records := startNginx(t)
 	call := func(t *testing.T, id, callee, video string, more map[string]string) (file string) {
 		t.Helper()

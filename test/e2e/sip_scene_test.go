@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,7 +31,7 @@ func startSIP(t *testing.T, settings ...string) *server {
 // startSIPIn is startSIP with more of an environment.
 func startSIPIn(t *testing.T, environment []string, settings ...string) *server {
 	t.Helper()
-	settings = append([]string{"sip_port=" + freePorts(t, 2), "sip_startup_rate=6000"}, settings...)
+	settings = append([]string{"sip_port=" + strconv.Itoa(testkit.FreePorts(t, 2)), "sip_startup_rate=6000"}, settings...)
 	s := startServerIn(t, environment, settings...)
 	t.Cleanup(func() {
 		log := s.log.String()

@@ -30,8 +30,8 @@ type sipp struct {
 // so many calls, at the latest with the test.
 func startSIPp(t *testing.T, scenario string, calls int, args ...string) *sipp {
 	t.Helper()
-	s := &sipp{t: t, dir: t.TempDir(), port: freePorts(t, 1), exited: make(chan error, 1)}
-	media := freePorts(t, 4)
+	s := &sipp{t: t, dir: t.TempDir(), port: testkit.FreePort(t), exited: make(chan error, 1)}
+	media := strconv.Itoa(testkit.FreePorts(t, 4))
 	how := []string{"-sn", scenario}
 	if strings.Contains(scenario, "<") {
 		file := filepath.Join(s.dir, "scenario.xml")

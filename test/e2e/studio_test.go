@@ -22,7 +22,7 @@ func TestLongStudioComesBack(t *testing.T) { studioComesBack(t, 10) }
 
 func studioComesBack(t *testing.T, kills int) {
 	n := newNginx(t, "record_append on;")
-	dir, port := t.TempDir(), "http.port="+freePort(t)
+	dir, port := t.TempDir(), "http.port="+testkit.FreePort(t)
 	s := startServerAt(t, dir, nil, port)
 	b := startBrowser(t, "studio-returns.mjs", s.page, "--name", "show", "--rtmp", n.url(), "--seconds", "300")
 	b.await("live")

@@ -5,7 +5,10 @@ package e2e
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
+
+	"transponder/internal/testkit"
 )
 
 // suiteCase is one case of the official suite.
@@ -41,7 +44,7 @@ func TestOfficialSuiteOverSIP(t *testing.T) {
 		t.Skip("make suites runs it")
 	}
 	k := startKamailio(t)
-	s := startServer(t, "outbound_proxy=127.0.0.1", "outbound_port="+k.port, "sip_port="+freePorts(t, 2), "sip_answer_timeout_ms=5000")
+	s := startServer(t, "outbound_proxy=127.0.0.1", "outbound_port="+k.port, "sip_port="+strconv.Itoa(testkit.FreePorts(t, 2)), "sip_answer_timeout_ms=5000")
 	runSuiteOn(t, s, hopeless, 37, 26, "--calls")
 	k.awaitRegistered("3000", 1)
 	k.awaitRegistered("3001", 1)

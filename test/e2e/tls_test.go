@@ -36,7 +36,7 @@ func startPebble(t *testing.T, httpPort, tlsPort, binding string) *pebble {
 	dir := t.TempDir()
 	authority := testkit.NewAuthority(t)
 	certFile, keyFile := authority.Write(dir, x509.Certificate{DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
-	listen, management := freePort(t), freePort(t)
+	listen, management := testkit.FreePort(t), testkit.FreePort(t)
 	p := &pebble{
 		directory: "https://localhost:" + listen + "/dir", caFile: filepath.Join(dir, "ca.pem"), management: "https://localhost:" + management,
 		client: &http.Client{
@@ -62,9 +62,9 @@ func startPebble(t *testing.T, httpPort, tlsPort, binding string) *pebble {
 			t.Fatal(err)
 		}
 	}
-	dns := freePort(t)
+	dns := testkit.FreePort(t)
 	background(t, nil, "pebble-challtestsrv", "-dns01", "127.0.0.1:"+dns, "-defaultIPv6", "", "-http01", "", "-https01", "", "-tlsalpn01", "",
-		"-management", "127.0.0.1:"+freePort(t))
+		"-management", "127.0.0.1:"+testkit.FreePort(t))
 	background(t, []string{"PEBBLE_VA_NOSLEEP=1"}, "pebble", "-config", cfgFile, "-dnsserver", "127.0.0.1:"+dns)
 	testkit.Eventually(t, 20*time.Second, func() string {
 		resp, err := p.client.Get(p.directory)
@@ -159,10 +159,10 @@ func TestACME(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			ports := map[bool]string{true: freePort(t), false: freePort(t)} // of HTTP, open or not
-			secure := map[bool]string{true: freePort(t), false: freePort(t)}
+			ports := map[bool]string{true: testkit.FreePort(t), false: testkit.FreePort(t)} // of HTTP, open or not
+			secure := map[bool]string{true: testkit.FreePort(t), false: testkit.FreePort(t)}
 			p := startPebble(t, ports[tt.http], secure[tt.tls], tt.accountKey)
-			rtmps := freePort(t)
+			rtmps := testkit.FreePort(t)
 			settings := append(p.settings(t.TempDir()), "http.port="+ports[true], "https.port="+secure[true], "rtmps.port="+rtmps,
 				"tls_client_ca_file="+p.caFile)
 			settings = append(settings, tt.settings...)
@@ -207,7 +207,7 @@ func TestACME(t *testing.T) {
 // If the authority does not reach the server, the log says what the authority said and what to forward, and everything else works on.
 func TestACMENotReached(t *testing.T) {
 	t.Parallel()
-	p := startPebble(t, freePort(t), freePort(t), "")
+	p := startPebble(t, testkit.FreePort(t), testkit.FreePort(t), "")
 	s := startServer(t, append(p.settings(t.TempDir()), "https.port=0")...)
 	testkit.Eventually(t, 60*time.Second, func() string {
 		log := s.log.String()
@@ -238,7 +238,7 @@ func TestRTMPSPort(t *testing.T) {
 	dir := t.TempDir()
 	authority := testkit.NewAuthority(t)
 	certFile, keyFile := authority.Write(dir, x509.Certificate{DNSNames: []string{"localhost"}})
-	port := freePort(t)
+	port := testkit.FreePort(t)
 	s := startServer(t, "tls_cert_file="+certFile, "tls_key_file="+keyFile, "rtmps.port="+port)
 	address := "rtmps://localhost:" + port + "/live/secure"
 	publisher := exec.Command("ffmpeg", "-hide_banner", "-v", "error", "-re", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=30",

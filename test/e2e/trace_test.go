@@ -135,7 +135,7 @@ func TestTraces(t *testing.T) {
 	}
 	span("first media", within(again))
 
-	bad := started("rtmp://127.0.0.1:" + freePort(t) + "/live/" + key)
+	bad := started("rtmp://127.0.0.1:" + testkit.FreePort(t) + "/live/" + key)
 	refused := span("connect", func(s testkit.TraceSpan) bool { return s.Attributes["transponder.push"] == bad })
 	if !refused.Failed || refused.Attributes["error.type"] != "tcp_refused" {
 		t.Errorf("connect to nobody: %+v", refused)

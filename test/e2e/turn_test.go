@@ -39,7 +39,7 @@ func startCoturn(t *testing.T) coturn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, port, tlsPort := t.TempDir(), freePort(t), freePort(t)
+	dir, port, tlsPort := t.TempDir(), testkit.FreePort(t), testkit.FreePort(t)
 	cert, key := testkit.NewAuthority(t).Write(dir, x509.Certificate{DNSNames: []string{"turn.example.com"}})
 	here := func(language string, fromTo ...string) string {
 		m := regexp.MustCompile("(?s)```" + language + "\n(.*?)```").FindSubmatch(text)
@@ -192,7 +192,7 @@ func (c coturn) isSecret(t *testing.T, s *server, told []webrtc.ICEServer) {
 func TestDoctorAndCoturn(t *testing.T) {
 	t.Parallel()
 	c := startCoturn(t)
-	port := freePort(t)
+	port := testkit.FreePort(t)
 	media := []string{"ip=127.0.0.2", "media_port_from=" + port}
 	startServer(t, append(media, c.settings...)...)
 	for _, tt := range []struct {

@@ -158,7 +158,7 @@ func whoServes(t *testing.T, s *server) string {
 // told, and the first ends well. Then the second starts a third itself.
 func TestUpgrade(t *testing.T) {
 	t.Parallel()
-	sip := []string{"sip_port=" + freePorts(t, 2), "sip_incoming_allow=127.0.0.1"}
+	sip := []string{"sip_port=" + strconv.Itoa(testkit.FreePorts(t, 2)), "sip_incoming_allow=127.0.0.1"}
 	old := startServer(t, sip...)
 	clients := knock(t, old)
 	clients.wantMore(t)

@@ -61,7 +61,7 @@ func TestVendorSIPCalls(t *testing.T) {
 	k := startKamailio(t)
 	bob := startBaresip(t, baresipConfig{domain: "127.0.0.1:" + k.port, account: ";auth_pass=1234;regint=40", hears: true})
 	k.awaitRegistered("bob", 1)
-	s := startServer(t, "sip_port="+freePorts(t, 2))
+	s := startServer(t, "sip_port="+strconv.Itoa(testkit.FreePorts(t, 2)))
 	pages := startCallPages(t, s, "--domain", "127.0.0.1", "--port", k.port)
 	pages.await("call")
 	bob.await("CALL_CLOSED", 1)
@@ -88,7 +88,7 @@ func TestVendorSIPCalls(t *testing.T) {
 // with the call; the phone gets digits and another stream; and the pages notice the end.
 func TestVendorSIPPages(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, "sip_port="+freePorts(t, 2))
+	s := startServer(t, "sip_port="+strconv.Itoa(testkit.FreePorts(t, 2)))
 	receiver := testkit.NewRTMPServer(t, testkit.Script{})
 	p := phone.New(t, phone.Config{})
 	b := startBrowser(t, "vendor-sip.mjs", s.rest, "--phone", p.Addr().String(), "--rtmp", receiver.URL("live"))

@@ -2,11 +2,15 @@
 
 package e2e
 
-import "testing"
+import (
+	"testing"
+
+	"transponder/internal/testkit"
+)
 
 // TestLongWatchPage looks at the page for viewers while a stream begins, is interrupted, ends, comes back, and while the server is killed.
 func TestLongWatchPage(t *testing.T) {
-	dir, settings := t.TempDir(), []string{"http.port=" + freePort(t), "whep_hold_ms=3000"}
+	dir, settings := t.TempDir(), []string{"http.port=" + testkit.FreePort(t), "whep_hold_ms=3000"}
 	s := startServerAt(t, dir, nil, settings...)
 	b := startBrowser(t, "watch.mjs", s.page, "--name", "show")
 	b.await("open")

@@ -246,13 +246,8 @@ func TestPortTaken(t *testing.T) {
 
 // A phone that is not there: the owner learns of a refused TCP connection, and over UDP of nothing.
 func TestRefused(t *testing.T) {
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed.Close()
 	a, b := newNode(t, nil), newNode(t, nil)
-	uri := fmt.Sprintf("sip:127.0.0.1:%d", portOf(closed.Addr()))
+	uri := "sip:127.0.0.1:" + testkit.FreePort(t) // nobody listens there
 	a.Send(request("INVITE", 1), a.resolve(uri, "tcp"), a)
 	if m := take(t, a.got); m.err == nil || !strings.Contains(m.err.Error(), "refused") {
 		t.Errorf("got %+v", m)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"transponder/internal/sip/dialog"
+	"transponder/internal/testkit"
 )
 
 const offer = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 40000 RTP/AVP 0\r\n"
@@ -108,7 +109,7 @@ func TestSIPpAnswers(t *testing.T) {
 	for transport, args := range map[string][]string{"udp": nil, "tcp": {"-t", "t1"}} {
 		t.Run(transport, func(t *testing.T) {
 			t.Parallel()
-			port := strconv.Itoa(freePort(t))
+			port := testkit.FreePort(t)
 			startSIPp(t, append([]string{"-sn", "uas", "-p", port, "-m", "1"}, args...)...)
 			a := &agent{node: newNode(t, func(cfg *Config, _ *Parts) { cfg.Timers.T1 = 50 * time.Millisecond })} // SIPp is slow to start
 			a.path = a.resolve("sip:127.0.0.1:"+port, transport)
@@ -144,7 +145,7 @@ func TestSIPpCalls(t *testing.T) {
 		t.Run(transport, func(t *testing.T) {
 			t.Parallel()
 			a := &agent{node: newNode(t, nil)}
-			await := startSIPp(t, append([]string{"-sn", "uac", "-m", "1", "-p", strconv.Itoa(freePort(t)), "127.0.0.1:" + strconv.Itoa(a.Port("udp"))}, args...)...)
+			await := startSIPp(t, append([]string{"-sn", "uac", "-m", "1", "-p", testkit.FreePort(t), "127.0.0.1:" + strconv.Itoa(a.Port("udp"))}, args...)...)
 			in := take(t, a.requests)
 			a.path = a.Back(in.from)
 			a.call = dialog.Receive(time.Now(), a.config(), in.request)

@@ -1,6 +1,10 @@
 package line
 
-import "testing"
+import (
+	"testing"
+
+	"transponder/internal/testkit"
+)
 
 // TestListenInherits: sockets of another process are used if they fit the settings, and closed if they do not.
 func TestListenInherits(t *testing.T) {
@@ -14,13 +18,13 @@ func TestListenInherits(t *testing.T) {
 		{"the same settings", func(*Config) {}, true, true},
 		{"any port", func(c *Config) { c.Port = 0 }, true, true},
 		{"no TLS any more", func(c *Config) { c.TLSPort = 0 }, true, false},
-		{"another TLS port", func(c *Config) { c.TLSPort = freePort(t) }, true, false},
-		{"another port", func(c *Config) { c.Port = freePort(t) }, false, true},
+		{"another TLS port", func(c *Config) { c.TLSPort = testkit.FreePorts(t, 1) }, true, false},
+		{"another port", func(c *Config) { c.Port = testkit.FreePorts(t, 1) }, false, true},
 		{"another address", func(c *Config) { c.Address = "127.0.0.2" }, false, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			first := cfg
-			first.TLSPort = freePort(t)
+			first.TLSPort = testkit.FreePorts(t, 1)
 			before, err := Listen(t.Context(), first, true, Sockets{})
 			if err != nil {
 				t.Fatal(err)

@@ -18,6 +18,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"transponder/internal/testkit"
 )
 
 // certificate makes a certificate for a name, and the pool that trusts it.
@@ -44,23 +46,12 @@ func certificate(t *testing.T, name string) (*tls.Certificate, *x509.CertPool) {
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
 }
 
-// freePort returns a port that nobody listens on.
-func freePort(t *testing.T) int {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return portOf(listener.Addr())
-}
-
 // A TLS server must prove the name in the URI, not that of the SRV record (RFC 5922). Requests of the server come back over our connection.
 func TestTLS(t *testing.T) {
 	own, trusted := certificate(t, "sip.example")
 	_, others := certificate(t, "sip.example")
 	server := newNode(t, func(cfg *Config, parts *Parts) {
-		cfg.TLSPort = freePort(t)
+		cfg.TLSPort = testkit.FreePorts(t, 1)
 		parts.Certificate = func() *tls.Certificate { return own }
 	})
 	records := []*net.SRV{{Target: "host.example.", Port: uint16(server.Port("tls"))}}

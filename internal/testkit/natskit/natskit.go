@@ -63,7 +63,7 @@ func StartAt(t testing.TB, host string) *Server {
 	t.Helper()
 	var s *Server
 	testkit.Eventually(t, time.Minute, func() string {
-		s = &Server{Name: newName("n"), Address: freeAddress(t, host), Dir: t.TempDir()}
+		s = &Server{Name: newName("n"), Address: net.JoinHostPort(host, testkit.FreePort(t)), Dir: t.TempDir()}
 		s.arguments = s.listen()
 		return s.start(t)
 	})
@@ -80,8 +80,8 @@ func Three(t testing.TB) Cluster {
 	name := newName("test")
 	routes := make([]string, len(c))
 	for i := range c {
-		c[i] = &Server{Name: newName("n" + strconv.Itoa(i+1)), Address: freeAddress(t, "127.0.0.1"), Dir: t.TempDir()}
-		routes[i] = "nats://" + freeAddress(t, "127.0.0.1")
+		c[i] = &Server{Name: newName("n" + strconv.Itoa(i+1)), Address: "127.0.0.1:" + testkit.FreePort(t), Dir: t.TempDir()}
+		routes[i] = "nats://127.0.0.1:" + testkit.FreePort(t)
 	}
 	for i, s := range c {
 		s.arguments = append(s.listen(), "-cluster_name", name, "-no_advertise", "-cluster", routes[i], "-routes", strings.Join(routes, ","))
@@ -232,22 +232,6 @@ func program(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return p
-}
-
-// freeAddress returns an address on which nothing listens now. A server cannot choose a port by itself: it must find the same one again after
-// a restart, and the other servers must know it. The ports are below those that the kernel gives to others meanwhile.
-func freeAddress(t testing.TB, host string) string {
-	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(10_000+rand.IntN(22_000))))
-		if err != nil {
-			continue
-		}
-		defer l.Close()
-		return l.Addr().String()
-	}
-	t.Fatal("no free port")
-	return ""
 }
 
 // why is the text of an error, "" without one.
