@@ -37,7 +37,7 @@ type server struct {
 	sipPort   string // as it was set; "": the usual one
 
 	stopOnce sync.Once
-	silent   sync.Once // the first time that it did not answer
+	silent   sync.Once     // the first time that it did not answer
 	ready    chan struct{} // closed when the URLs are known
 	exited   chan error
 }
