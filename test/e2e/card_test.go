@@ -26,6 +26,7 @@ func TestSoundWithPicture(t *testing.T) {
 	for name, picture := range map[string]string{"card": "card", "file": "logo.png"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			s := s.in(t)
 			encoder := exec.CommandContext(t.Context(), "ffmpeg", "-hide_banner", "-v", "error", "-re",
 				"-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-c:a", "aac", "-ac", "2", "-f", "flv", s.rtmp+"/"+name)
 			if err := encoder.Start(); err != nil {

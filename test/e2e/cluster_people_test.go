@@ -74,7 +74,7 @@ func (p *person) send(at *member, method, path string, body any) (*http.Response
 // relaunch starts the server again that was killed.
 func (m *member) relaunch() {
 	m.t.Helper()
-	next := &server{t: m.t, dir: m.dir, ready: make(chan struct{}), exited: make(chan error, 1)}
+	next := newServer(m.t, m.dir)
 	next.cmd = exec.Command(m.cmd.Args[0], m.cmd.Args[1:]...)
 	next.cmd.Path, next.cmd.Dir, next.cmd.Env, next.cmd.Stderr = m.cmd.Path, m.dir, m.cmd.Env, &next.log
 	m.server = next

@@ -188,7 +188,7 @@ func TestFaultyLine(t *testing.T) {
 		t.Helper()
 		var p push
 		body := map[string]any{"streamName": "show", "rtmpUrl": l.url(), "options": restoring}
-		if code := s.post("/push/startup", body, &p); code != http.StatusOK {
+		if code := s.in(t).post("/push/startup", body, &p); code != http.StatusOK {
 			t.Fatalf("startup answers %d", code)
 		}
 		return p.MediaSessionID

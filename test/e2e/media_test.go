@@ -215,6 +215,7 @@ func TestFrameRateIsTold(t *testing.T) {
 	for _, fps := range []int{25, 30} {
 		t.Run(strconv.Itoa(fps), func(t *testing.T) {
 			t.Parallel()
+			s := s.in(t)
 			name := "rate" + strconv.Itoa(fps)
 			receiver := testkit.NewRTMPServer(t, testkit.Script{})
 			publishPictures(t, s, name, 320, 180, fps)

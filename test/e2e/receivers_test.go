@@ -46,6 +46,7 @@ func TestReceiverKilled(t *testing.T) {
 	for i, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
+			s := s.in(t)
 			n := newNginx(t, tt.recording...)
 			name := "killed" + strconv.Itoa(i)
 			publishPictures(t, s, name, 320, 180, 30)

@@ -24,9 +24,16 @@ import (
 	"transponder/internal/testkit"
 )
 
-// server is a running transponder on free ports.
+// server is a running transponder on free ports, as a test uses it.
 type server struct {
-	t   *testing.T
+	*process
+	t *testing.T // that fails
+}
+
+// in is the server for a subtest. A parallel subtest that ended its parent would end all tests.
+func (s *server) in(t *testing.T) *server { return &server{s.process, t} }
+
+type process struct {
 	cmd *exec.Cmd
 	dir string
 	log safeBuffer
@@ -37,7 +44,6 @@ type server struct {
 	sipPort   string // as it was set; "": the usual one
 
 	stopOnce sync.Once
-	silent   sync.Once     // the first time that it did not answer
 	ready    chan struct{} // closed when the URLs are known
 	exited   chan error
 }
@@ -89,9 +95,13 @@ func newServerAt(t *testing.T, dir string, environment []string, settings ...str
 	return s
 }
 
+func newServer(t *testing.T, dir string) *server {
+	return &server{&process{dir: dir, ready: make(chan struct{}), exited: make(chan error, 1)}, t}
+}
+
 // buildServerAt makes a server that does not run yet.
 func buildServerAt(t *testing.T, dir string, environment []string, settings ...string) *server {
-	s := &server{t: t, dir: dir, ready: make(chan struct{}), exited: make(chan error, 1)}
+	s := newServer(t, dir)
 	settings = append([]string{
 		"http.port=0", "https.port=0", "ws.port=0", "wss.port=0", "rtmp.port=0", "media_port_from=0", "log_level=debug",
 		"video_transcoder_max_load_percent=0", // what else runs on the machine is not our business
@@ -186,8 +196,7 @@ func (s *server) stop() {
 	})
 }
 
-// post calls a REST method and decodes a JSON answer into out, if out is not nil. It returns the status, or 0 without an answer, which fails the
-// test. It does not end the test: subtests use the server of their parent.
+// post calls a REST method and decodes a JSON answer into out, if out is not nil. It returns the status.
 func (s *server) post(method string, body, out any) int {
 	s.t.Helper()
 	b, err := json.Marshal(body)
@@ -197,8 +206,7 @@ func (s *server) post(method string, body, out any) int {
 	client := http.Client{Timeout: 10 * time.Second}
 	resp, err := client.Post(s.rest+method, "application/json", bytes.NewReader(b))
 	if err != nil {
-		s.silent.Do(func() { s.t.Errorf("the server does not answer: %v\nits log:\n%s", err, s.log.String()) })
-		return 0
+		s.t.Fatalf("the server does not answer: %v", err)
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)

@@ -20,6 +20,7 @@ func TestPicturesOfCalls(t *testing.T) {
 	target, records := startNginx(t)
 	call := func(t *testing.T, id, callee, video string, more map[string]string) (file string) {
 		t.Helper()
+		s := s.in(t)
 		body := map[string]string{
 			"callId": id, "callee": callee, "toStream": id, "rtmpUrl": target, "hasAudio": "true", "hasVideo": video,
 			"sipLogin": "alice", "sipDomain": "example.test",
@@ -35,6 +36,7 @@ func TestPicturesOfCalls(t *testing.T) {
 	}
 	end := func(t *testing.T, id string) {
 		t.Helper()
+		s := s.in(t)
 		if code := s.post("/call/terminate", map[string]string{"callId": id}, nil); code != http.StatusOK {
 			t.Errorf("terminate answers %d", code)
 		}
@@ -47,6 +49,7 @@ func TestPicturesOfCalls(t *testing.T) {
 	}
 	t.Run("VP8", func(t *testing.T) {
 		t.Parallel()
+		s := s.in(t)
 		file := call(t, "vp8", startLinphone(t), "true", nil)
 		s.waitFrames("vp8", 6) // one picture a second
 		end(t, "vp8")
@@ -63,6 +66,7 @@ func TestPicturesOfCalls(t *testing.T) {
 	})
 	t.Run("a card", func(t *testing.T) {
 		t.Parallel()
+		s := s.in(t)
 		file := call(t, "card", startBaresip(t, baresipConfig{}).uri(), "false", map[string]string{"picture": "card"})
 		s.waitFrames("card", 60)
 		end(t, "card")

@@ -230,7 +230,7 @@ func TestSoundForms(t *testing.T) {
 				before := -1
 				testkit.Eventually(t, 60*time.Second, func() string {
 					var found []push
-					tt.server.post("/push/find", map[string]any{"mediaSessionId": ids[i]}, &found)
+					tt.server.in(t).post("/push/find", map[string]any{"mediaSessionId": ids[i]}, &found)
 					if len(found) == 1 && before < 0 {
 						before = found[0].AudioFramesSent
 					}

@@ -147,6 +147,7 @@ func TestTURN(t *testing.T) {
 	for name, query := range map[string]string{"udp": "", "tcp": "?transport=tcp"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			s := s.in(t)
 			relay := relays[0]
 			relay.URLs = []string{relay.URLs[0] + query}
 			cfg := testkit.DefaultPublisherConfig()

@@ -134,6 +134,7 @@ func TestEveryFrameArrives(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
+			s := s.in(t)
 			const frames = 300
 			receiver := testkit.NewRTMPServer(t, testkit.Script{})
 			cfg := testkit.DefaultPublisherConfig()
