@@ -251,7 +251,7 @@ const policy = "default-src 'self'; img-src 'self' data:; object-src 'none'; bas
 
 // secure allows the pages only what they need: their own files, the camera and the microphone.
 func secure(header http.Header) {
-	header.Set("Content-Security-Policy", policy+"frame-ancestors 'none'")
+	header.Set("Content-Security-Policy", policy+"media-src 'self' blob:; frame-ancestors 'none'") // a blob: a file that the studio plays
 	header.Set("Permissions-Policy", "camera=(self), microphone=(self)")
 	header.Set("Referrer-Policy", "no-referrer")
 	header.Set("X-Content-Type-Options", "nosniff")

@@ -16,7 +16,7 @@ export const pageReasons = [
   "offer_refused", "token_needed", "publish_ended", "push_gone", "sound_missing", "sound_refused",
   "digits_refused", "call_unanswered",
   "disk_full", "disk_slow", "recording_failed",
-  "screen_refused", "screen_failed", "mixer_failed", "image_unreadable",
+  "screen_refused", "screen_failed", "mixer_failed", "image_unreadable", "file_unplayable",
   "piece_missing",
 ] as const;
 

@@ -108,6 +108,7 @@ const quality = new QualityView({
 const past = new HistoryView();
 const footage = new RecordView();
 const pieces = {
+  film: new Piece(() => import("./film-view.ts")),
   media: new Piece(() => import("./media-board.ts")),
   monitor: new Piece(() => import("./monitor-view.ts")),
   share: new Piece(() => import("./share-view.ts")),
@@ -118,6 +119,14 @@ const media = new Fold("media", async () => {
   const board = new MediaBoard(rest, { play: playToAll, failed: askLogin });
   board.follow(sounding());
   return board;
+});
+const film = new Fold("film", async () => {
+  const { FilmView } = await pieces.film.get();
+  return new FilmView({
+    show: (stream, alone) => sources.play(stream, alone),
+    hide: (stream, by) => sources.stopPlaying(stream, by === "end"),
+    alone: (alone) => sources.playAlone(alone),
+  });
 });
 const share = new Fold("share", async () => {
   const { ShareView } = await pieces.share.get();
@@ -262,6 +271,7 @@ function showStream(): void {
   const media = sources.stage.stream;
   view.showStream(media, !sources.stage.complete, capture.stream?.getAudioTracks().some(isLive) ?? false);
   footage.use(media, quality.chosen);
+  film.view?.follow(sources.stage.wishes.screen);
   const [track] = media.getAudioTracks();
   if (track !== meter?.track) {
     meter?.close();

@@ -21,6 +21,8 @@ export interface SourceState {
   cameraOff: boolean;
   /** The camera is open, or was lost: it can be switched off. */
   sharing: boolean;
+  /** A file is shown. */
+  playing: boolean;
   /** A dialog of the browser is open. */
   asking: boolean;
   /** There is a second camera, on the other side of a phone. */
@@ -75,7 +77,8 @@ export class SourceView {
     this.screenButton.hidden = !state.canShare;
     this.screenButton.disabled = state.asking;
     setText(this.screenButton, state.sharing ? t("Stop sharing") : t("Share screen"));
-    this.arrangement.hidden = !state.sharing || state.cameraOff;
+    this.arrangement.hidden = !(state.sharing || state.playing) || state.cameraOff;
+    setText(element("only-screen", HTMLElement), state.playing ? t("Only the file") : t("Only the screen"));
     element(`arrange-${state.arrangement}`, HTMLInputElement).checked = true;
     element("card-remove", HTMLElement).hidden = !state.hasImage;
     setText(element("card-pick", HTMLElement), state.hasImage ? t("Another image") : t("Use an image"));

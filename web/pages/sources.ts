@@ -24,6 +24,7 @@ export class Sources {
   private readonly view: SourceView;
   private asking = false; // the browser asks which screen to share
   private facing: "" | "user" | "environment" = "";
+  private film: MediaStream | null = null; // of the file that is shown
   private note = "";
   private silent = false; // the running show is sent without sound
 
@@ -36,7 +37,7 @@ export class Sources {
     this.view = new SourceView({
       camera: () => this.act(() => this.turnCamera(this.stage.wishes.cameraOff)),
       flip: () => this.act(() => this.flip()),
-      screen: () => this.act(() => (this.stage.wishes.screen ? this.stopSharing("") : this.share())),
+      screen: () => this.act(() => (this.stage.wishes.screen && !this.film ? this.stopSharing("") : this.share())),
       arrange: (arrangement) => this.act(() => this.change({ arrangement })),
       shape: () => this.act(() => this.change({ shape: this.view.shape as Shape })),
       text: () => this.act(() => this.changeCard({ ...this.stage.wishes.card, text: this.view.text })),
@@ -103,6 +104,34 @@ export class Sources {
     await this.change({ cameraOff: false });
   }
 
+  /** Shows a file in the place of a screen. alone: without the microphone. */
+  async play(film: MediaStream, alone: boolean): Promise<void> {
+    this.note = this.silent ? t("The file is played without sound, because the show began with “No sound”.") : t("The file is played to the viewers.");
+    await this.replace(film, film, alone);
+  }
+
+  /** The file is shown no more. ended: it has come to an end. */
+  async stopPlaying(film: MediaStream, ended: boolean): Promise<void> {
+    if (this.film !== film) {
+      return;
+    }
+    this.note = !ended ? "" : this.stage.wishes.cameraOff || !this.stage.wishes.camera ? t("The file has ended. Viewers see your card.") : t("The file has ended. Viewers see the camera again.");
+    await this.replace(null, null);
+  }
+
+  /** With or without the microphone, while a file is shown. */
+  playAlone(alone: boolean): void {
+    this.act(() => this.change({ soundAlone: alone }));
+  }
+
+  /** Shows another screen or file, or none. */
+  private async replace(screen: MediaStream | null, film: MediaStream | null, soundAlone = false): Promise<void> {
+    const old = this.stage.wishes.screen;
+    this.film = film;
+    await this.change({ screen, soundAlone });
+    old?.getTracks().forEach((track) => track.stop());
+  }
+
   private async turnCamera(on: boolean): Promise<void> {
     await this.change({ cameraOff: !on });
     try {
@@ -140,14 +169,12 @@ export class Sources {
     const sound = screen.getAudioTracks().length > 0;
     this.note = !sound ? t("The screen is shared without sound. For its sound, share a tab, and tick the box for its sound.")
       : this.silent ? t("The screen is shared without sound, because the show began with “No sound”.") : t("The screen is shared with its sound.");
-    await this.change({ screen });
+    await this.replace(screen, null);
   }
 
   private async stopSharing(note: string): Promise<void> {
-    const old = this.stage.wishes.screen;
     this.note = note;
-    await this.change({ screen: null });
-    old?.getTracks().forEach((track) => track.stop());
+    await this.replace(null, null);
   }
 
   private async pickImage(file: File | null): Promise<void> {
@@ -182,7 +209,8 @@ export class Sources {
   private render(): void {
     const { arrangement, camera, cameraOff, card, screen } = this.stage.wishes;
     this.view.render({
-      arrangement, cameraOff, asking: this.asking, canShare: canShare(), hasImage: card.image !== "", note: this.note, sharing: screen !== null,
+      arrangement, cameraOff, asking: this.asking, canShare: canShare(), hasImage: card.image !== "", note: this.note,
+      sharing: screen !== null && !this.film, playing: this.film !== null,
       canFlip: camera !== null && isLive(camera) && (camera.getSettings().facingMode ?? "") !== "",
     });
   }

@@ -31,6 +31,8 @@ interface Wishes {
   volume: number;
   /** A shared screen, window or tab, or a file. */
   screen: MediaStream | null;
+  /** The sound of the screen or the file is sent without the microphone. */
+  soundAlone: boolean;
 }
 
 /**
@@ -40,7 +42,7 @@ interface Wishes {
 export class Stage {
   readonly wishes: Wishes = {
     size: { width: 1280, height: 720 }, shape: "auto", arrangement: "corner", card: { text: "", image: "" },
-    camera: null, cameraOff: false, microphone: null, volume: 1, screen: null,
+    camera: null, cameraOff: false, microphone: null, volume: 1, screen: null, soundAlone: false,
   };
   /** What is sent, or would be. It stays the same object, its tracks change. */
   readonly stream = new MediaStream();
@@ -157,8 +159,9 @@ export class Stage {
   }
 
   private async bringSound(): Promise<void> {
-    const { microphone, screen, volume } = this.wishes;
+    const { screen, soundAlone, volume } = this.wishes;
     const others = screen?.getAudioTracks().filter(isLive) ?? [];
+    const microphone = soundAlone && others.length > 0 ? null : this.wishes.microphone;
     const changed = microphone !== null && volume !== 1;
     if (others.length > 0 || changed || (this.soundMixer && this.live && !microphone)) { // the sound of a running show goes on as silence
       const mixer = this.soundMixer ??= new SoundMixer();

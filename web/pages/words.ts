@@ -64,6 +64,10 @@ const words: Record<Reason, Sentences> = {
     title: "This file is not an image that the browser can show.",
     advice: "Pick a PNG or JPEG file.",
   },
+  file_unplayable: {
+    title: "The browser cannot play this file.",
+    advice: "Choose an MP4 file with H.264 and AAC, or a WebM file. If it is one, it may be damaged.",
+  },
   piece_missing: {
     title: "The server did not give this part of the page.",
     advice: "Check that the server is running and that your network is up, then try again. If it fails each time, the server has other pages now: reload this one after the show.",

@@ -2,75 +2,28 @@
 // at on the other end of the connection. Needs web/dist: run `make build` first.
 
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { after, before, describe, test } from "node:test";
-import { faults, photograph } from "./lib/accessibility.mjs";
 import { launch } from "./lib/browser.mjs";
-import { colours, farPicture, farSound } from "./lib/colours.mjs";
-import { openStudio, until } from "./lib/studio-page.mjs";
+import { farPicture, farSound } from "./lib/colours.mjs";
+import { makeFilm, openSources, seen } from "./lib/sources-page.mjs";
+import { until } from "./lib/studio-page.mjs";
 
 let browser;
+const folder = mkdtempSync(path.join(tmpdir(), "films-"));
+after(() => rmSync(folder, { recursive: true }));
 
 before(async () => {
   browser = await launch();
 }, { timeout: 60_000 });
 after(() => browser?.close());
 
-/** The middle, the left edge, the corner of the camera, and the middle of the right third. */
-const points = [[0.5, 0.5], [0.02, 0.5], [0.86, 0.86], [0.8, 0.5]];
-
-const seen = {
-  camera: "green green green green", screen: "red dark red red", card: "dark dark dark dark", corner: "red dark green red", beside: "red red green green",
-};
-
-/** A page with a green camera and a red screen. */
-async function open(t, { first = () => undefined, ...options } = {}) {
-  const all = await openStudio(t, browser, undefined, { script: `(${colours})();(${first})()`, ...options });
-  const { mock, page } = all;
-  /** Waits until the far end sees these colours at the points, in a picture of this size. */
-  const sees = async (wanted, size = "1280x720") => {
-    let last;
-    await until(async () => (last = await farPicture(mock, points)) === `${size} ${wanted}`, "the colours").catch((error) => {
-      throw new Error(`${error.message}: ${size} ${wanted}; it is ${last}`);
-    });
-  };
-  /** The picture moves on at the far end. */
-  const flows = async () => {
-    const before = await mock.framesReceived();
-    await until(async () => (await mock.framesReceived()) > before + 30, "frames at the far end");
-  };
-  const press = (id) => page.locator(`#${id}`).click();
-  const choose = (id) => page.locator(`label:has(#${id})`).click();
-  const says = (id, pattern) => page.waitForFunction(([i, source]) => new RegExp(source, "s").test(document.getElementById(i).textContent), [id, pattern.source]);
-  const refuse = (name, message) => page.evaluate((wanted) => (globalThis.refuse = wanted), { name, message });
-  /** How the tracks are that were opened first, as the letters l and e. */
-  const tracks = () => page.evaluate(() => globalThis.opened.map(({ readyState }) => readyState[0]).join(""));
-  const end = (index) => page.evaluate((i) => {
-    const track = globalThis.opened.at(i);
-    track.stop();
-    track.dispatchEvent(new Event("ended"));
-  }, index);
-  const live = async () => {
-    await page.waitForFunction(() => document.getElementById("video").videoWidth > 0);
-    await all.start();
-    await all.phase("live");
-  };
-  /** Inspects the page at the width of a phone, too. */
-  const inspect = async (what) => {
-    assert.deepEqual(await faults(page), []);
-    await photograph(page, `sources-${what}`);
-    const size = page.viewportSize();
-    await page.setViewportSize({ width: 360, height: 780 });
-    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
-    await page.emulateMedia({ colorScheme: "dark", reducedMotion: "reduce" });
-    assert.deepEqual(await faults(page), []);
-    await photograph(page, `sources-${what}-phone`);
-    await page.setViewportSize(size);
-  };
-  return { ...all, sees, flows, press, choose, says, refuse, tracks, end, live, inspect };
-}
+const open = (t, options) => openSources(t, browser, options);
 
 describe("screen", () => {
-  test("before and during the show, in every arrangement, over one connection", async (t) => {
+  test("before and during the show, in every arrangement, and then a file, over one connection", async (t) => {
     const { mock, page, errors, sees, flows, press, choose, says, tracks, end, live, inspect, text } = await open(t);
     await press("screen");
     await page.locator("#arrangement").waitFor();
@@ -98,6 +51,18 @@ describe("screen", () => {
     await end(-2); // by the browser's own button
     await sees(seen.camera);
     assert.match(await text("source-note"), /not shared any more/);
+
+    await page.locator("#film summary").click();
+    await page.locator("#film-pick").waitFor();
+    await page.locator("#film-file").setInputFiles({ name: "film.mp4", mimeType: "video/mp4", buffer: Buffer.from("no film") });
+    await says("film-problem", /cannot play this file.*H\.264 and AAC/);
+    await page.locator("#film-file").setInputFiles(makeFilm(folder, "film.webm", 1));
+    await choose("film-loop"); // a slow machine sees it, too
+    await press("film-play");
+    await sees("red red green red"); // in the shape of the show, without bars
+    await choose("film-loop");
+    await says("source-note", /has ended\. Viewers see the camera again/);
+    await sees(seen.camera);
     assert.equal(mock.count("POST /whip/test"), 1);
     assert.deepEqual(errors, []);
   });

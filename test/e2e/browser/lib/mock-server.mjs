@@ -11,7 +11,7 @@ export const mediaTypes = { ".html": "text/html", ".js": "text/javascript", ".cs
 
 // The same policy as in package webui.
 export const policy = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; " +
-  "frame-ancestors 'none'";
+  "media-src 'self' blob:; frame-ancestors 'none'";
 
 /** A push as the server's REST API describes it. */
 export function push(fields = {}) {
@@ -234,7 +234,7 @@ export class MockServer {
       throw new Error("web/dist is empty: run make build first");
     }
     response.writeHead(content ? 200 : 404, {
-      "Content-Type": mediaTypes[path.extname(name)] ?? "text/plain", "Content-Security-Policy": watch ? policy.replace("frame-ancestors 'none'", "frame-ancestors *") : policy,
+      "Content-Type": mediaTypes[path.extname(name)] ?? "text/plain", "Content-Security-Policy": watch ? policy.replace("media-src 'self' blob:; frame-ancestors 'none'", "frame-ancestors *") : policy,
     }).end(content ?? "");
   }
 
