@@ -12,7 +12,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help run build docs format lint test unit portable web e2e e2e-long e2e-cluster e2e-package e2e-image helm soak-sip suites fuzz bench quality install install-test install-long install-package package release image clean
+.PHONY: help run build docs format lint test unit portable web e2e e2e-long e2e-cluster e2e-package e2e-image helm soak-sip suites fuzz bench quality install install-test install-long install-package install-machine package release image clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,7 +73,7 @@ e2e-cluster: install-test build ## several servers with NATS, and their faults (
 	$(GO) test -tags e2e -count 1 -timeout 10m -run '^TestLong' ./internal/cluster/
 	$(GO) test -tags e2e -count 1 -parallel 1 -timeout 90m -run '^TestCluster' ./test/e2e/
 
-e2e-package: install-test install-package ## the Debian package on a fresh Debian 12 with systemd: install, push, upgrade, break, remove; and the image (needs root)
+e2e-package: install-test install-package install-machine ## the Debian package on a fresh Debian 12 with systemd: install, push, upgrade, break, remove; the package of arm64; and the image (needs root)
 	$(GO) test -tags e2e -count 1 -v -timeout 40m ./test/machine
 
 e2e-image: install-test install-package ## the container image, run by an OCI runtime (needs root)
@@ -125,6 +125,9 @@ install:
 
 install-package: install
 	@scripts/install.sh package
+
+install-machine:
+	@scripts/install.sh machine
 
 install-test:
 	@scripts/install.sh test

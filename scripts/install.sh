@@ -5,6 +5,7 @@
 #	install.sh test     for the tests, too
 #	install.sh long     for make e2e-long, too
 #	install.sh package  for building and testing packages
+#	install.sh machine  for make e2e-package, too
 #	install.sh arm64    for building the package of that architecture on another one; amd64 likewise
 #
 # Debian packages come from apt-get, with sudo unless we are root. If the installed Go is older than go.mod wants, a newer one comes from
@@ -18,6 +19,9 @@ build="gcc libc6-dev pkg-config libavcodec-dev libavutil-dev libswresample-dev l
 test="dpkg-dev ffmpeg faad prometheus nginx libnginx-mod-rtmp coturn stunnel4 pebble baresip-core baresip-ffmpeg sip-tester kamailio linphone-cli chromium firefox-esr tshark python3 python3-gi gir1.2-gst-plugins-bad-1.0 gstreamer1.0-nice gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly"
 
 long="caddy"
+
+# QEMU runs the program of the package for arm64.
+machine="qemu-user-static"
 
 package="dpkg-dev xz-utils lintian debootstrap systemd-container crun"
 
@@ -146,11 +150,14 @@ package)
 	packages $build $package
 	toolchain
 	;;
+machine)
+	packages $machine
+	;;
 amd64 | arm64)
 	[ "$(dpkg --print-architecture)" = "$1" ] || packages "gcc-$(echo "$1" | sed 's/amd64/x86-64/; s/arm64/aarch64/')-linux-gnu" "libc6-dev-$1-cross"
 	;;
 *)
-	echo "usage: install.sh build|test|long|package|amd64|arm64" >&2
+	echo "usage: install.sh build|test|long|package|machine|amd64|arm64" >&2
 	exit 2
 	;;
 esac

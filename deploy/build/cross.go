@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 )
 
@@ -19,12 +20,22 @@ func (j *job) prepareCross(ctx context.Context, what string) error {
 	if what == "image" {
 		return fmt.Errorf("the image of %s is built on a machine with %[1]s, whose loader says which libraries it needs", j.arch)
 	}
+	var err error
+	j.sysroot, err = j.sysrootOf(ctx, j.arch)
+	return err
+}
+
+// sysrootOf returns the folder with the libraries of an architecture, and fetches them if they are not there. It is "" for this machine's.
+func (j *job) sysrootOf(ctx context.Context, arch string) (string, error) {
+	if arch == runtime.GOARCH {
+		return "", nil
+	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return err
+		return "", err
 	}
-	j.sysroot = filepath.Join(cache, "transponder", "sysroot-"+j.arch)
-	return j.command(ctx, "scripts/sysroot.sh", j.arch, j.sysroot)
+	folder := filepath.Join(cache, "transponder", "sysroot-"+arch)
+	return folder, j.command(ctx, "scripts/sysroot.sh", arch, folder)
 }
 
 // libraryFolders are the folders of the sysroot that have libraries. Debian's programs find the last two by their alternatives.

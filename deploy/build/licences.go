@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -56,6 +57,37 @@ func modules(ctx context.Context, program string) ([]module, error) {
 		}
 	}
 	return all, nil
+}
+
+// listModules returns the modules that the program of an architecture would be linked with, in order. Nothing is compiled, and no C compiler is asked.
+func listModules(ctx context.Context, arch string) ([]module, error) {
+	environ := []string{"GOOS=linux", "GOARCH=" + arch, "CGO_ENABLED=1"}
+	text, err := outputIn(ctx, "", environ, "scripts/go", "list", "-deps", "-json=Module", "./cmd/transponder")
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]module{}
+	for d := json.NewDecoder(strings.NewReader(text)); d.More(); {
+		var p struct {
+			Module *struct { // nil in Go's own library
+				Path, Version, Sum string
+				Main               bool
+				Replace            *struct{ Path, Version, Sum string }
+			}
+		}
+		if err := d.Decode(&p); err != nil {
+			return nil, err
+		}
+		if p.Module == nil || p.Module.Main {
+			continue
+		}
+		m := module{Path: p.Module.Path, Version: p.Module.Version, Sum: p.Module.Sum}
+		if r := p.Module.Replace; r != nil {
+			m = module{Path: r.Path, Version: r.Version, Sum: r.Sum}
+		}
+		found[m.Path] = m
+	}
+	return slices.SortedFunc(maps.Values(found), func(a, b module) int { return cmp.Compare(a.Path, b.Path) }), nil
 }
 
 // licenceName matches the files of a module that its licence demands to hand on.

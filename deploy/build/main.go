@@ -85,7 +85,7 @@ func (j *job) run(ctx context.Context, name, epoch string, what []string) error 
 	case "release":
 		err = j.release(ctx, work)
 	case "sbom":
-		_, err = j.writeBill(ctx, work)
+		_, err = j.writeBills(ctx, work)
 	default:
 		err = fmt.Errorf("cannot build %q", what[0])
 	}
@@ -123,8 +123,13 @@ func (j *job) command(ctx context.Context, name string, args ...string) error {
 
 // output runs a program and returns what it prints.
 func output(ctx context.Context, dir, name string, args ...string) (string, error) {
+	return outputIn(ctx, dir, nil, name, args...)
+}
+
+// outputIn is output with more in the environment.
+func outputIn(ctx context.Context, dir string, environ []string, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Dir, cmd.Env = dir, append(os.Environ(), "LC_ALL=C.UTF-8")
+	cmd.Dir, cmd.Env = dir, append(append(os.Environ(), "LC_ALL=C.UTF-8"), environ...)
 	out, err := cmd.Output()
 	if e, ok := errors.AsType[*exec.ExitError](err); ok {
 		return "", fmt.Errorf("%s: %w: %s", name, err, strings.TrimSpace(string(e.Stderr)))

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,7 +61,11 @@ func TestPackage(t *testing.T) {
 		t.Error("two packages of the same program differ")
 	}
 	j := job{out: t.TempDir(), arch: "amd64", binary: program, fast: true, when: time.Unix(1_700_000_000, 0).UTC(), version: version{"1.2.3", "1.2.3-1"}}
-	text, err := j.bill(t.Context(), t.TempDir())
+	libraries, err := j.libraries(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := j.bill(t.Context(), "amd64", libraries)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,6 +74,7 @@ func TestPackage(t *testing.T) {
 			t.Errorf("the list of parts lacks %s", want)
 		}
 	}
+	listed(t, program)
 	list := run(t, "dpkg-deb", "-c", file)
 	for _, want := range []string{
 		`-rwxr-xr-x root/root .* \./usr/bin/transponder\n`,
@@ -110,6 +116,28 @@ func TestPackage(t *testing.T) {
 	}
 	for _, script := range []string{"postinst", "prerm", "postrm"} {
 		run(t, "sh", "-n", filepath.Join("deploy/debian", script))
+	}
+}
+
+// listed checks that what Go lists without compiling is what stands in a program of this architecture, with the hashes of its modules.
+func listed(t *testing.T, program string) {
+	t.Helper()
+	want, err := modules(t.Context(), program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := listModules(t.Context(), runtime.GOARCH)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range want {
+		want[i].dir = "" // listModules does not look for it
+	}
+	if len(want) < 50 || !slices.Equal(got, want) {
+		t.Errorf("without compiling:\n%v\nin the program:\n%v", got, want)
+	}
+	if other, err := listModules(t.Context(), "arm64"); err != nil || len(other) < 50 {
+		t.Errorf("arm64 has %d modules, %v", len(other), err)
 	}
 }
 

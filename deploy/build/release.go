@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"os/exec"
@@ -15,7 +16,7 @@ import (
 	"strings"
 )
 
-// release makes the source archive, the package, a list of what is in the program, and the checksums of all of them.
+// release makes the source archive, the package, the lists of what is in the program, and the checksums of all of them.
 func (j *job) release(ctx context.Context, work string) error {
 	deb, err := j.debianPackage(ctx, work)
 	if err != nil {
@@ -25,12 +26,12 @@ func (j *job) release(ctx context.Context, work string) error {
 	if err != nil {
 		return err
 	}
-	name, err := j.writeBill(ctx, work)
+	bills, err := j.writeBills(ctx, work)
 	if err != nil {
 		return err
 	}
 	var sums bytes.Buffer
-	for _, file := range []string{source, name, deb} {
+	for _, file := range slices.Concat([]string{source}, bills, []string{deb}) {
 		content, err := os.ReadFile(file)
 		if err != nil {
 			return err
@@ -75,19 +76,53 @@ type (
 	}
 )
 
-// writeBill writes the list of what is in the program, and returns the name of the file.
-func (j *job) writeBill(ctx context.Context, work string) (string, error) {
-	bill, err := j.bill(ctx, work)
+// writeBills writes the list of what is in the program for each architecture, and returns the names of the files.
+func (j *job) writeBills(ctx context.Context, work string) ([]string, error) {
+	libraries, err := j.libraries(ctx, work)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	name := filepath.Join(j.out, "transponder_"+j.version.upstream+".cdx.json")
-	return name, os.WriteFile(name, bill, 0o644)
+	var names []string
+	for _, arch := range slices.Sorted(maps.Keys(triplets)) {
+		bill, err := j.bill(ctx, arch, libraries)
+		if err != nil {
+			return nil, fmt.Errorf("the list of what is in the program for %s: %w", arch, err)
+		}
+		name := filepath.Join(j.out, "transponder_"+j.version.upstream+"_"+arch+".cdx.json")
+		if err := os.WriteFile(name, bill, 0o644); err != nil {
+			return nil, err
+		}
+		names = append(names, name)
+	}
+	return names, nil
 }
 
-// bill lists what is in the program: the modules, Go itself, and Debian's libraries that it was linked with.
-func (j *job) bill(ctx context.Context, work string) ([]byte, error) {
-	all, err := modules(ctx, j.binary)
+// libraries returns the names of Debian's packages with the libraries that the program is linked with. They are the same on both architectures.
+func (j *job) libraries(ctx context.Context, work string) ([]string, error) {
+	depends, err := j.sharedLibraries(ctx, work)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for entry := range strings.SplitSeq(depends, ", ") {
+		name, _, _ := strings.Cut(entry, " ")
+		names = append(names, name)
+	}
+	slices.Sort(names) // a library with two conditions on its version is there twice
+	return slices.Compact(names), nil
+}
+
+// bill lists what is in the program of an architecture: the modules, Go itself, and Debian's libraries. The modules of the program that was built stand
+// in that program. For the other architecture nothing is compiled: the modules are those that Go would compile, and the versions of the libraries
+// are those that make package ARCH would link with. make e2e-package compares this with a program that was built so.
+func (j *job) bill(ctx context.Context, arch string, libraries []string) ([]byte, error) {
+	var all []module
+	var err error
+	if arch == j.arch {
+		all, err = modules(ctx, j.binary)
+	} else {
+		all, err = listModules(ctx, arch)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -103,21 +138,20 @@ func (j *job) bill(ctx context.Context, work string) ([]byte, error) {
 		return nil, err
 	}
 	add("library", "std", compiler, "pkg:golang/std@"+strings.TrimPrefix(compiler, "go"))
-	depends, err := j.sharedLibraries(ctx, work)
+	sysroot, err := j.sysrootOf(ctx, arch)
 	if err != nil {
 		return nil, err
 	}
-	for entry := range strings.SplitSeq(depends, ", ") {
-		name, _, _ := strings.Cut(entry, " ")
+	for _, name := range libraries {
 		query := []string{"-W", "-f=${Version}", name}
-		if j.sysroot != "" {
-			query = append([]string{"--admindir=" + filepath.Join(j.sysroot, "dpkg")}, query...)
+		if sysroot != "" {
+			query = append([]string{"--admindir=" + filepath.Join(sysroot, "dpkg")}, query...)
 		}
 		version, err := output(ctx, "", "dpkg-query", query...)
 		if err != nil {
 			return nil, err
 		}
-		add("library", name, version, "pkg:deb/debian/"+name+"@"+url.PathEscape(version)+"?arch="+j.arch+"&distro=bookworm")
+		add("library", name, version, "pkg:deb/debian/"+name+"@"+url.PathEscape(version)+"?arch="+arch+"&distro=bookworm")
 	}
 	slices.SortFunc(parts, func(a, b component) int { return cmp.Compare(a.URL, b.URL) })
 	own := "pkg:generic/transponder@" + url.PathEscape(j.version.upstream)

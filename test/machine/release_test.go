@@ -5,6 +5,7 @@ package machine_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -21,8 +22,21 @@ func TestRelease(t *testing.T) {
 	}
 	host(t, "diff", "-r", outs[0], outs[1])
 	files, err := os.ReadDir(outs[0])
-	if err != nil || len(files) != 4 {
-		t.Errorf("a release has %v, %v; want a package, sources, a list of parts and sums", files, err)
+	if err != nil || len(files) != 5 {
+		t.Errorf("a release has %v, %v; want a package, sources, a list of parts for each of two architectures, and sums", files, err)
+	}
+	for _, arch := range []string{"amd64", "arm64"} {
+		bills, err := filepath.Glob(filepath.Join(outs[0], "transponder_*_"+arch+".cdx.json"))
+		if err != nil || len(bills) != 1 {
+			t.Fatalf("the lists of parts for %s are %q, %v", arch, bills, err)
+		}
+		text, err := os.ReadFile(bills[0])
+		if err != nil || !strings.Contains(string(text), "pkg:deb/debian/libavcodec59@") || strings.Count(string(text), "?arch="+arch+`\u0026`) != 2*strings.Count(string(text), `"purl": "pkg:deb/`) {
+			t.Errorf("%s: %v; want Debian's libraries of %s in\n%s", bills[0], err, arch, text)
+		}
+	}
+	if sums, err := os.ReadFile(filepath.Join(outs[0], "SHA256SUMS")); err != nil || strings.Count(string(sums), "\n") != 4 {
+		t.Errorf("the sums, %v, are\n%s", err, sums)
 	}
 	host(t, "sh", "-c", `cd "$0" && sha256sum -c SHA256SUMS`, outs[1])
 }

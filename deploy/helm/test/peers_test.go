@@ -47,7 +47,7 @@ func TestCompose(t *testing.T) {
 	}
 }
 
-// TestBill: the list of what is in the program has the form of CycloneDX, by the schema that CycloneDX has published.
+// TestBill: the lists of what is in the program, one for each architecture, have the form of CycloneDX, by the schema that CycloneDX has published.
 func TestBill(t *testing.T) {
 	out := t.TempDir()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
@@ -56,10 +56,6 @@ func TestBill(t *testing.T) {
 	cmd.Dir = top
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, text)
-	}
-	text, err := os.ReadFile(filepath.Join(out, "transponder_1.2.3.cdx.json"))
-	if err != nil {
-		t.Fatal(err)
 	}
 	module, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/CycloneDX/cyclonedx-go").Output()
 	if err != nil {
@@ -86,33 +82,49 @@ func TestBill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	validate := func(text []byte) error {
+	validate := func(t *testing.T, text []byte) error {
 		v, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return schema.Validate(v)
 	}
-	if err := validate(text); err != nil {
-		t.Error(err)
-	}
-	for _, bad := range [][2]string{{`"specVersion": "1.5"`, `"specVersion": 1.5`}, {`"type": "library"`, `"type": "module"`}, {`"timestamp": "2`, `"timestamp": "x2`}} {
-		if err := validate(bytes.Replace(text, []byte(bad[0]), []byte(bad[1]), 1)); err == nil {
-			t.Errorf("the schema takes %s", bad[1])
-		}
-	}
-	var bom cyclonedx.BOM
-	if err := cyclonedx.NewBOMDecoder(bytes.NewReader(text), cyclonedx.BOMFileFormatJSON).Decode(&bom); err != nil {
-		t.Fatal(err)
-	}
-	if bom.Metadata.Component.Name != "transponder" || bom.Metadata.Component.Version != "1.2.3" || bom.Components == nil || len(*bom.Components) < 50 {
-		t.Errorf("CycloneDX reads %+v", bom.Metadata.Component)
-	}
-	refs := map[string]bool{}
-	for _, c := range *bom.Components {
-		if refs[c.BOMRef] || c.Version == "" {
-			t.Errorf("%s is listed twice, or has no version", c.BOMRef)
-		}
-		refs[c.BOMRef] = true
+	for _, arch := range []string{"amd64", "arm64"} {
+		t.Run(arch, func(t *testing.T) {
+			text, err := os.ReadFile(filepath.Join(out, "transponder_1.2.3_"+arch+".cdx.json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := validate(t, text); err != nil {
+				t.Error(err)
+			}
+			for _, bad := range [][2]string{{`"specVersion": "1.5"`, `"specVersion": 1.5`}, {`"type": "library"`, `"type": "module"`}, {`"timestamp": "2`, `"timestamp": "x2`}} {
+				if err := validate(t, bytes.Replace(text, []byte(bad[0]), []byte(bad[1]), 1)); err == nil {
+					t.Errorf("the schema takes %s", bad[1])
+				}
+			}
+			var bom cyclonedx.BOM
+			if err := cyclonedx.NewBOMDecoder(bytes.NewReader(text), cyclonedx.BOMFileFormatJSON).Decode(&bom); err != nil {
+				t.Fatal(err)
+			}
+			if bom.Metadata.Component.Name != "transponder" || bom.Metadata.Component.Version != "1.2.3" || bom.Components == nil || len(*bom.Components) < 50 {
+				t.Errorf("CycloneDX reads %+v", bom.Metadata.Component)
+			}
+			refs := map[string]bool{}
+			for _, c := range *bom.Components {
+				if refs[c.BOMRef] || c.Version == "" {
+					t.Errorf("%s is listed twice, or has no version", c.BOMRef)
+				}
+				refs[c.BOMRef] = true
+			}
+			for ref := range refs {
+				if of := strings.Contains(ref, "?arch="); of && !strings.Contains(ref, "?arch="+arch+"&") {
+					t.Errorf("%s is of another architecture", ref)
+				}
+			}
+			if !bytes.Contains(text, []byte("pkg:deb/debian/libavcodec59@")) {
+				t.Error("it lacks a library")
+			}
+		})
 	}
 }
