@@ -3,9 +3,11 @@
 package e2e
 
 import (
+	"net/http"
 	"net/url"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -60,12 +62,7 @@ func studioComesBack(t *testing.T, kills int) {
 	}
 	s.waitEach(ids, "PUBLISHING", s.waitPush("show", "PUBLISHING").VideoFramesSent+30)
 	b.stop()
-	testkit.Eventually(t, 10*time.Second, func() string {
-		if code := s.post("/push/find", struct{}{}, nil); code != 404 {
-			return "the push is still there"
-		}
-		return ""
-	})
+	s.waitNoPush()
 	files, err := filepath.Glob(filepath.Join(n.dir, "*.flv"))
 	if err != nil || len(files) != 1 {
 		t.Fatalf("recordings %v (%v), want one", files, err)
@@ -75,6 +72,84 @@ func studioComesBack(t *testing.T, kills int) {
 	if lasts := duration(t, files[0]); lasts < float64(kills+2) {
 		t.Errorf("the recording lasts %.1f s", lasts)
 	}
+}
+
+// waitNoPush waits until the last push has ended.
+func (s *server) waitNoPush() {
+	s.t.Helper()
+	testkit.Eventually(s.t, 10*time.Second, func() string {
+		if code := s.post("/push/find", struct{}{}, nil); code != http.StatusNotFound {
+			return "a push is still there"
+		}
+		return ""
+	})
+}
+
+// A streamer chooses a picture of the server for the time when the stream is away, and goes live. Then the process of the page ends. A real nginx
+// gets the picture, until the page is back and the streamer goes on. There is one recording, whose times only grow.
+func TestLongStudioSlate(t *testing.T) {
+	n := newNginx(t)
+	pictures := t.TempDir()
+	tool(t, "ffmpeg", "-v", "error", "-f", "lavfi", "-i", "color=0xc02080:size=640x360", "-frames:v", "1", filepath.Join(pictures, "away.png"))
+	tool(t, "ffmpeg", "-v", "error", "-f", "lavfi", "-i", "color=0x2080c0:size=640x360", "-frames:v", "1", filepath.Join(pictures, "other.png"))
+	s := startServer(t, "media_dir="+pictures)
+	b := startBrowser(t, "studio-returns.mjs", s.page, "--name", "show", "--rtmp", n.url(), "--slate", "away.png")
+	b.await("live")
+	ids := []string{s.waitPush("show", "PUBLISHING").MediaSessionID}
+	s.waitEach(ids, "PUBLISHING", s.findPush("show").VideoFramesSent+60)
+	b.tell("crash")
+	b.await("gone")
+	s.waitEach(ids, "HOLDING", s.waitPush("show", "HOLDING").VideoFramesSent+40)
+	b.tell("restore")
+	b.await("back")
+	s.waitEach(ids, "PUBLISHING", s.findPush("show").VideoFramesSent+60)
+	b.stop()
+	s.waitNoPush()
+	files, err := filepath.Glob(filepath.Join(n.dir, "*.flv"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("recordings %v (%v), want one", files, err)
+	}
+	judgeOneClock(t, files[0], 4) // the server waits for two seconds before it shows the picture
+	first, last, shown, all := -1, -1, 0, meanColours(t, files[0])
+	for i, c := range all {
+		if c.near(0xc0, 0x20, 0x80) {
+			if shown++; first < 0 {
+				first = i
+			}
+			last = i
+		}
+	}
+	t.Logf("%d of %d pictures, from %d to %d, are the one that was chosen", shown, len(all), first, last)
+	if shown < 30 || last-first+1 != shown {
+		t.Errorf("%d pictures, from %d to %d, are the one that was chosen; want at least 30 in a row", shown, first, last)
+	}
+	if first < 30 || len(all)-last < 30 {
+		t.Errorf("of %d pictures, those from %d to %d are the one that was chosen; want at least 30 of the camera before and after", len(all), first, last)
+	}
+}
+
+// rgb is the mean colour of a picture.
+type rgb [3]byte
+
+// near allows for what two conversions of the colours lose.
+func (c rgb) near(r, g, b byte) bool {
+	for i, want := range [3]byte{r, g, b} {
+		if d := int(c[i]) - int(want); d < -24 || d > 24 {
+			return false
+		}
+	}
+	return true
+}
+
+// meanColours returns the mean colour of each picture of a file, whose colours are those of BT.709, as of the pictures that the server makes.
+func meanColours(t *testing.T, file string) []rgb {
+	t.Helper()
+	out := tool(t, "ffmpeg", "-v", "error", "-i", file, "-fps_mode", "passthrough", "-vf", "scale=1:1:flags=area,format=yuv444p,scale=in_color_matrix=bt709,format=rgb24", "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
+	all := make([]rgb, 0, len(out)/3)
+	for c := range slices.Chunk(out, 3) {
+		all = append(all, rgb(c))
+	}
+	return all
 }
 
 // A streamer names his stream in letters of his own language. The name is the same everywhere: in REST, at a real nginx, and for who plays from our

@@ -22,7 +22,7 @@ import { HealthMeter } from "./health.ts";
 import { HistoryView } from "./history-view.ts";
 import { offerLanguages, t } from "./language.ts";
 import { LevelMeter } from "./level-meter.ts";
-import { beeps, hotKeys, keep, kept, recall, remember, rememberBeeps, rememberLive } from "./memory.ts";
+import { beeps, hotKeys, keep, kept, recall, remember, rememberBeeps, rememberLive, slate } from "./memory.ts";
 import type { Sounding } from "./media-board.ts";
 import type { Arrival } from "./monitor-view.ts";
 import { askPass } from "./pass.ts";
@@ -252,7 +252,14 @@ async function findDestinations(): Promise<string[]> {
 function startRequest(name: string, to: Destination, picture: Picture): PushRequest {
   const options = to.kind === "named" ? keptOptions.get(to.address) : {};
   const { options: fit, ...size } = pictureRequest(picture);
-  return { ...pushRequest(name, to), ...size, ...((options || fit) && { options: { onSourceLoss: "hold", ...options, ...fit } }) };
+  const ends = options?.onSourceLoss === "end";
+  return { ...pushRequest(name, to), ...size, ...((options || fit) && { options: { ...(!ends && holding()), ...options, ...fit } }) };
+}
+
+/** The options of a push that waits while the stream is away. Viewers see the picture that the user has chosen. */
+function holding(): PushOptions {
+  const picture = slate();
+  return { onSourceLoss: "hold", ...(picture !== "" && { slate: picture }) };
 }
 
 function render(): void {
@@ -388,7 +395,7 @@ async function saveOnServer(destination: DestinationView, name: string): Promise
     wrong.focus();
     return;
   }
-  await rest.order("/destination/create", { name, streams: ["*"], rtmpUrl, rtmpTransponderFullUrl }, patienceMs.slow);
+  await rest.order("/destination/create", { name, streams: ["*"], rtmpUrl, rtmpTransponderFullUrl, ...(slate() !== "" && { options: holding() }) }, patienceMs.slow);
   view.offer(await findDestinations());
   destination.fill({ kind: "named", address: name, key: "" }, { ...destination.saved, keep: destination.kept !== null });
   view.arrange();

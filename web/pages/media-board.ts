@@ -1,10 +1,10 @@
 import { confirm } from "./confirm.ts";
-import { element, setText, showAlert } from "./dom.ts";
+import { create, element, setText, showAlert } from "./dom.ts";
 import { asFailure, Failure } from "./failure.ts";
 import * as format from "./format.ts";
 import { t } from "./language.ts";
 import { MediaClient, maxBytes, type MediaFile, type MediaList } from "./media-client.ts";
-import { hotKeys, rememberHotKeys } from "./memory.ts";
+import { hotKeys, rememberHotKeys, rememberSlate, slate } from "./memory.ts";
 import type { Rest } from "./rest.ts";
 import { Rows, type Row } from "./rows.ts";
 import { explain, type Words } from "./words.ts";
@@ -44,9 +44,11 @@ export class MediaBoard {
   private readonly problem = element("media-problem", HTMLElement);
   private readonly end = element("media-end", HTMLButtonElement);
   private readonly hot = element("media-keys", HTMLInputElement);
+  private readonly away = element("media-slate", HTMLSelectElement);
   private readonly client: MediaClient;
   private readonly rows = new Rows<MediaFile>("media-list", (file) => `${file.kind} ${file.name}`, (row) => this.row(row));
   private list: MediaList = { files: [], more: false, change: false };
+  private listed = false; // the server has told what there is
   private show: Sounding = { live: false, playing: [] };
   private busy = false;
   private preview: { name: string; stop: AbortController } | null = null;
@@ -60,6 +62,7 @@ export class MediaBoard {
       rememberHotKeys(this.hot.checked);
       this.render();
     });
+    this.away.addEventListener("change", () => rememberSlate(this.away.value));
     document.addEventListener("keydown", (event) => this.press(event));
     const input = element("media-file", HTMLInputElement);
     element("media-upload", HTMLButtonElement).addEventListener("click", () => input.click());
@@ -93,6 +96,7 @@ export class MediaBoard {
   private async refresh(): Promise<void> {
     try {
       this.list = await this.client.list();
+      this.listed = true;
       showAlert(this.problem, null);
     } catch (error) {
       this.fail(error);
@@ -159,6 +163,9 @@ export class MediaBoard {
       return "";
     }
     await this.client.remove(file.name);
+    if (slate() === file.name) {
+      rememberSlate("");
+    }
     return t("{name} is removed.", { name });
   }
 
@@ -270,7 +277,23 @@ export class MediaBoard {
     }
   }
 
+  /** Lists the pictures that can be shown while the source is away. One that was chosen and is gone stays chosen until another is. */
+  private renderSlates(): void {
+    const chosen = slate();
+    const names = this.list.files.filter(({ kind, fault }) => kind === "picture" && fault === "").map(({ name }) => name);
+    const gone = chosen !== "" && !names.includes(chosen);
+    const label = (name: string): string => (name !== chosen || !gone || !this.listed ? format.inSentence(name) : t("{name} is not on the server", { name: format.inSentence(name) }));
+    const options = ["", ...names, ...(gone ? [chosen] : [])].map((name) => [name, name === "" ? t("The last picture") : label(name)] as const);
+    const shown = JSON.stringify(options);
+    if (this.away.dataset["shown"] !== shown) { // a list that is open would close
+      this.away.dataset["shown"] = shown;
+      this.away.replaceChildren(...options.map(([value, text]) => Object.assign(create("option", "", text), { value })));
+    }
+    this.away.value = chosen;
+  }
+
   private render(): void {
+    this.renderSlates();
     const { files, more, change } = this.list;
     this.rows.show(files);
     element("media-none", HTMLElement).hidden = files.length > 0;

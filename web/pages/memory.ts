@@ -18,6 +18,7 @@ export interface Memory {
 const tabKey = "transponder.broadcast";
 const browserKey = "transponder.destinations";
 const hotKeysKey = "transponder.hotKeys";
+const slateKey = "transponder.slate";
 const beepKey = "transponder.beep";
 const recordKey = "transponder.record";
 const qualityKey = "transponder.quality";
@@ -56,6 +57,16 @@ export function hotKeys(): boolean {
 
 export function rememberHotKeys(wanted: boolean): void {
   save("localStorage", hotKeysKey, wanted);
+}
+
+/** The picture of the server that viewers see while the source is away; "": the last picture that was sent. */
+export function slate(): string {
+  const name = load("localStorage", slateKey);
+  return typeof name === "string" ? name : "";
+}
+
+export function rememberSlate(name: string): void {
+  save("localStorage", slateKey, name);
 }
 
 /** The bit rate, the frame rate and the codec that were chosen last. */

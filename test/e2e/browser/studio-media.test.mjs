@@ -214,3 +214,35 @@ test("a sound is heard here only, and a picture seen", async (t) => {
   assert.equal(await row("away").locator("img").isVisible(), false);
   assert.deepEqual(errors, []);
 });
+
+test("viewers see the last picture while the stream is away, or one of the server", async (t) => {
+  const { list, mock, page, phase, row, start, unfold } = await open(t, [picture("away.png"), picture("bad.png", { fault: "cannot be shown: it is no picture" }), sound("jingle.wav")]);
+  const options = (method) => JSON.parse(mock.last(`POST /rest-api/${method}`).body).options;
+  mock.methods["destination/create"] = () => 200;
+  mock.methods["media/remove"] = () => {
+    list.files = [sound("jingle.wav")];
+    return 200;
+  };
+  await unfold();
+  assert.deepEqual(await page.locator("#media-slate option").allInnerTexts(), ["The last picture", "away.png"]);
+  await page.getByLabel("While your stream is away, viewers see").selectOption("away.png");
+  await page.reload();
+  await page.waitForFunction(() => document.getElementById("address-1"));
+  await start(); // the list need not be open
+  await phase("live");
+  assert.deepEqual(options("push/startup"), { onSourceLoss: "hold", slate: "away.png" });
+  await page.locator("#go").click();
+  await phase("idle");
+
+  await page.locator("#save-1").click();
+  await page.locator("#save-name-1").fill("main");
+  await page.locator("#save-go-1").click();
+  await until(() => mock.count("POST /rest-api/destination/create") === 1, "the destination is saved");
+  assert.deepEqual(options("destination/create"), { onSourceLoss: "hold", slate: "away.png" });
+
+  await unfold();
+  await row("away").getByRole("button", { name: "Remove" }).click();
+  await page.locator("#confirm-yes").click();
+  await page.waitForFunction(() => document.getElementById("media-slate").options.length === 1); // nobody can see it any more
+  assert.equal(await page.locator("#media-slate").inputValue(), "");
+});

@@ -1,20 +1,22 @@
 // Goes live by the server's studio, and looks how it comes back.
 //
-//   node studio-returns.mjs http://localhost:8081/ --name N --rtmp URL [--seconds 60]
+//   node studio-returns.mjs http://localhost:8081/ --name N --rtmp URL [--slate FILE] [--seconds 60]
 //
-// Says {"event":"live"} when the destination is live. Each line on standard input is a command:
+// --slate: viewers shall see this picture of the server while the stream is away. Says {"event":"live"} when the destination is live. Each line on standard input is a command:
 //
 //   away     waits until the page says that the server does not answer, and says {"event":"away"}
 //   back     waits until the page is live again, and says {"event":"back"}; the camera must be the same, and nothing was pressed
 //   reload   reloads the page, presses "Go on", waits until the page is live, and says {"event":"back"}
+//   crash    ends the process of the page, which cannot tell anybody, and says {"event":"gone"}
+//   restore  opens the page again, as a browser brings back a tab that has crashed; then it is as with reload
 //
 // When standard input closes, it presses Stop and says {"event":"stopped"}.
 
 import { launch } from "./lib/browser.mjs";
 import { commands, main, readArguments, say, step } from "./lib/script.mjs";
 
-const options = readArguments(["name", "rtmp", "seconds"]);
-let browser, page;
+const options = readArguments(["name", "rtmp", "slate", "seconds"]);
+let browser, context, page, tab;
 
 async function displayed() {
   const ids = ["state", "note", "failure", "state-1", "note-1", "failure-1"];
@@ -28,6 +30,21 @@ const camera = () => page.evaluate(() => document.getElementById("video").srcObj
 async function live() {
   await says("state", /^Live on/);
   await phase("live");
+}
+
+async function openPage() {
+  page = await context.newPage();
+  page.setDefaultTimeout(0); // steps have their limits
+  page.on("dialog", (dialog) => void dialog.accept());
+  await page.goto(options.address);
+}
+
+async function goOn() {
+  await phase("waiting");
+  await page.locator("#go").click();
+  await live();
+  used = await camera();
+  say("back", await displayed());
 }
 
 const tasks = {
@@ -44,11 +61,22 @@ const tasks = {
   },
   async reload() {
     await page.reload();
-    await phase("waiting");
-    await page.locator("#go").click();
-    await live();
-    used = await camera();
-    say("back", await displayed());
+    await goOn();
+  },
+  async crash() {
+    tab = await page.evaluate(() => ({ ...sessionStorage }));
+    const crashed = page.waitForEvent("crash");
+    page.goto("chrome://crash").catch(() => undefined);
+    await crashed;
+    say("gone");
+  },
+  async restore() {
+    await page.close();
+    await context.addInitScript((kept) => {
+      Object.assign(sessionStorage, kept);
+    }, tab);
+    await openPage();
+    await goOn();
   },
 };
 
@@ -57,13 +85,17 @@ let used;
 await main(async () => {
   const input = commands(Number(options.seconds ?? 60));
   browser = await step("start the browser", 40, launch);
-  page = await browser.newPage({ viewport: { width: 1280, height: 860 } });
-  page.setDefaultTimeout(0); // steps have their limits
-  page.on("dialog", (dialog) => void dialog.accept());
+  context = await browser.newContext({ viewport: { width: 1280, height: 860 } });
   await step("open the page", 20, async () => {
-    await page.goto(options.address);
+    await openPage();
     await page.waitForFunction(() => document.getElementById("video").videoWidth > 0);
   });
+  if (options.slate) {
+    await step("choose the picture", 20, async () => {
+      await page.locator("#media summary").click();
+      await page.locator("#media-slate").selectOption(options.slate); // waits for it
+    });
+  }
   await step("go live", 40, async () => {
     await page.locator("#name").fill(options.name);
     await page.locator("#address-1").fill(options.rtmp);
