@@ -3,13 +3,16 @@
 #
 #	sysroot.sh arm64 FOLDER
 #
-# It uses apt's sources and keys of this machine, and changes nothing of this machine's dpkg. FOLDER/done shows that it is complete.
+# It uses apt's sources and keys of this machine, and changes nothing of this machine's dpkg. FOLDER/done shows that it is complete, and by which script
+# it was made: by another one, it is made again.
 set -eu
 
 arch=$1
+this=$(cksum <"$0")
+[ "$(cat "$2/done" 2>/dev/null)" != "$this" ] || exit 0
+rm -rf "$2"
 mkdir -p "$2"
 root=$(cd "$2" && pwd)
-[ ! -e "$root/done" ] || exit 0
 work=$root/work
 mkdir -p "$work/lists/partial" "$work/archives/partial" "$root/dpkg/info" "$root/dpkg/updates"
 : >"$work/status"
@@ -42,5 +45,9 @@ for deb in "$work"/archives/*.deb; do
 		dpkg-deb -I "$deb" "$file" >"$root/dpkg/info/$name.$file" 2>/dev/null || rm "$root/dpkg/info/$name.$file"
 	done
 done
+# Links to /lib and such mean this folder. libm.so is one: where it leads nowhere, the linker would take libm.a into the program.
+find "$root" -type l -lname '/*' | while read -r link; do
+	ln -snf "$root$(readlink "$link")" "$link"
+done
 rm -r "$work"
-touch "$root/done"
+echo "$this" >"$root/done"

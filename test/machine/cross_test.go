@@ -61,6 +61,15 @@ func forARM64(t *testing.T, program string) {
 	if names, err := f.ImportedLibraries(); err != nil || !slices.Contains(names, "libavcodec.so.59") || !slices.Contains(names, "libopus.so.0") {
 		t.Errorf("the program is linked with %q, %v", names, err)
 	}
+	imported, err := f.ImportedSymbols()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range imported {
+		if s.Version == "GLIBC_PRIVATE" { // a part of libc was taken into the program, and wants exactly that version of the rest
+			t.Errorf("the program needs %s of %s, which is private", s.Name, s.Library)
+		}
+	}
 }
 
 // sameParts checks that the list of parts for arm64 is the same whether this machine's program is read, and what differs is looked up, or the program for
