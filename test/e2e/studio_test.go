@@ -3,6 +3,9 @@
 package e2e
 
 import (
+	"encoding/binary"
+	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"os/exec"
@@ -13,6 +16,7 @@ import (
 	"time"
 
 	"transponder/internal/testkit"
+	"transponder/internal/transcode/sound/soundtest"
 )
 
 // While somebody is live from the studio, the server is killed and started again. The page says so, keeps the camera and comes back, and a real
@@ -150,6 +154,52 @@ func meanColours(t *testing.T, file string) []rgb {
 		all = append(all, rgb(c))
 	}
 	return all
+}
+
+// A streamer sends music: a real Chromium captures one tone on the left and another on the right, and sends stereo Opus. A real nginx gets stereo AAC
+// with the right tone on each side, and nothing of it on the other.
+func TestLongStudioStereo(t *testing.T) {
+	const left, right = 440, 1500 // Hz
+	file := filepath.Join(t.TempDir(), "stereo.wav")
+	tool(t, "ffmpeg", "-v", "error", "-f", "lavfi", "-i", fmt.Sprintf("aevalsrc=0.4*sin(2*PI*%d*t)|0.4*sin(2*PI*%d*t):s=48000:d=20", left, right), file)
+	n := newNginx(t)
+	s := startServer(t)
+	b := startBrowser(t, "studio.mjs", s.page, "--name", "music", "--rtmp", n.url(), "--music", file)
+	b.await("live")
+	now := s.findPush("music")
+	s.waitEach([]string{now.MediaSessionID}, "PUBLISHING", now.VideoFramesSent+150)
+	b.stop()
+	recorded := filepath.Join(n.dir, "rtmp_music.flv")
+	judgeDecoding(t, recorded)
+	for _, stream := range probe(t, recorded).Streams {
+		if stream.Kind == "audio" && (stream.Codec != "aac" || stream.Channels != 2) {
+			t.Errorf("the sound is %s with %d channels, want aac with 2", stream.Codec, stream.Channels)
+		}
+	}
+	raw := tool(t, "ffmpeg", "-v", "error", "-i", recorded, "-map", "0:a", "-f", "f32le", "-")
+	pcm := make([]float32, len(raw)/4)
+	for i := range pcm {
+		pcm[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
+	}
+	const second = 2 * soundRate // of both channels
+	if len(pcm) < 4*second {
+		t.Fatalf("%.1f s of sound", float64(len(pcm))/second)
+	}
+	clean := 0
+	for at := second; at+second/2 <= len(pcm)-second; at += second / 2 {
+		part := pcm[at : at+second/2]
+		level := func(channel int, hz float64) float64 { return soundtest.Level(part, channel, hz) }
+		ll, lr, rl, rr := level(0, left), level(0, right), level(1, left), level(1, right)
+		t.Logf("at %.1f s: left %.3f and %.3f, right %.3f and %.3f", float64(at)/second, ll, lr, rl, rr)
+		if ll > 0.2 && rr > 0.2 && lr < ll/30 && rl < rr/30 {
+			clean++
+		} else if lr > ll/10 || rl > rr/10 {
+			t.Errorf("at %.1f s the sides are mixed: left %.3f of its tone and %.3f of the other, right %.3f and %.3f", float64(at)/second, ll, lr, rr, rl)
+		}
+	}
+	if clean < 3 {
+		t.Errorf("%d half seconds have one tone on each side, want at least 3", clean)
+	}
 }
 
 // A streamer names his stream in letters of his own language. The name is the same everywhere: in REST, at a real nginx, and for who plays from our

@@ -1,17 +1,18 @@
 // Publishes to several destinations by the server's studio, as a person does.
 //
-//   node studio.mjs http://localhost:8081/ --name N --rtmp URL,URL,… [--refused 3] [--seconds 60]
+//   node studio.mjs http://localhost:8081/ --name N --rtmp URL,URL,… [--refused 3] [--music FILE] [--seconds 60]
 //
 // Says {"event":"live"} with the texts of the page when all destinations are live, except the one of --refused. Each line on
 // standard input is a command: "mute 2" mutes the second destination and says {"event":"muted"}; "ended 1" waits until the page
 // shows that the first has ended, and says {"event":"ended"}. When standard input closes, it presses Stop and says
 // {"event":"stopped"}. SCREENSHOTS=folder keeps screenshots.
+// --music: the microphone plays this WAV file, and the browser is told to leave its sound as it is.
 
 import { faults, inEveryLook, photograph } from "./lib/accessibility.mjs";
 import { launch, watchConsole } from "./lib/browser.mjs";
 import { commands, main, readArguments, say, step } from "./lib/script.mjs";
 
-const options = readArguments(["name", "rtmp", "refused", "seconds"]);
+const options = readArguments(["name", "rtmp", "refused", "music", "seconds"]);
 const addresses = options.rtmp.split(",");
 let browser, page, errors;
 
@@ -54,7 +55,7 @@ const tasks = {
 
 await main(async () => {
   const input = commands(Number(options.seconds ?? 60));
-  browser = await step("start the browser", 40, launch);
+  browser = await step("start the browser", 40, () => launch({ args: options.music ? [`--use-file-for-fake-audio-capture=${options.music}`] : [] }));
   page = await browser.newPage({ viewport: { width: 1280, height: 860 } });
   page.setDefaultTimeout(0); // steps have their limits
   errors = watchConsole(page);
@@ -71,6 +72,18 @@ await main(async () => {
       await page.locator(`#address-${i + 1}`).fill(address);
     }
   });
+  if (options.music) {
+    await step("choose music", 20, async () => {
+      await page.locator("details:has(#noise) > summary").click();
+      for (const id of ["noise", "echo", "gain"]) {
+        await page.locator(`#${id}`).uncheck();
+      }
+      await page.waitForFunction(() => {
+        const now = document.getElementById("video").srcObject.getAudioTracks()[0]?.getSettings() ?? {};
+        return now.echoCancellation === false && now.noiseSuppression === false && now.autoGainControl === false;
+      });
+    });
+  }
   await step("go live", 40, async () => {
     await page.locator("#go").click();
     for (const i of addresses.keys()) {
