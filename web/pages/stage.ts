@@ -163,7 +163,8 @@ export class Stage {
     const others = screen?.getAudioTracks().filter(isLive) ?? [];
     const microphone = soundAlone && others.length > 0 ? null : this.wishes.microphone;
     const changed = microphone !== null && volume !== 1;
-    if (others.length > 0 || changed || (this.soundMixer && this.live && !microphone)) { // the sound of a running show goes on as silence
+    const late = microphone !== null && this.mixer !== null && this.openCamera !== null; // mixing makes picture and sound late alike, by a picture or so
+    if (others.length > 0 || changed || late || (this.soundMixer && this.live && !microphone)) { // the sound of a running show goes on as silence
       const mixer = this.soundMixer ??= new SoundMixer();
       mixer.mix(microphone && isLive(microphone) ? microphone : null, volume, others);
       await this.take(mixer.track);
