@@ -39,7 +39,7 @@ func bundlePage(root, entry string) (map[string][]byte, error) {
 		MinifyIdentifiers: true,
 		LegalComments:     api.LegalCommentsNone,
 		LogLevel:          api.LogLevelWarning, // esbuild prints each error with file and line
-		Plugins:           []api.Plugin{importPage(filepath.Join(root, entry))},
+		Plugins:           []api.Plugin{importPage(root, entry)},
 	})
 	if len(result.Errors) > 0 {
 		return nil, errors.New("the page does not compile")
@@ -55,18 +55,20 @@ func bundlePage(root, entry string) (map[string][]byte, error) {
 	return joinShared(files, strings.TrimSuffix(entry, ".ts")+".js")
 }
 
-// importPage makes each module that is loaded by import() import the page, too.
-func importPage(page string) api.Plugin {
+// importPage makes each module that is loaded by import() import the page, too. The names of pieces are relative to root: esbuild hashes them, and a build in
+// another folder must be the same.
+func importPage(root, page string) api.Plugin {
 	return api.Plugin{Name: pieces, Setup: func(build api.PluginBuild) {
 		build.OnResolve(api.OnResolveOptions{Filter: `^\./`}, func(args api.OnResolveArgs) (api.OnResolveResult, error) {
 			if args.Kind != api.ResolveJSDynamicImport {
 				return api.OnResolveResult{}, nil
 			}
-			return api.OnResolveResult{Path: filepath.Join(args.ResolveDir, args.Path), Namespace: pieces}, nil
+			name, err := filepath.Rel(root, filepath.Join(args.ResolveDir, args.Path))
+			return api.OnResolveResult{Path: name, Namespace: pieces}, err
 		})
 		build.OnLoad(api.OnLoadOptions{Filter: ".*", Namespace: pieces}, func(args api.OnLoadArgs) (api.OnLoadResult, error) {
-			stub := fmt.Sprintf("import %q; export * from %q;", page, args.Path)
-			return api.OnLoadResult{Contents: &stub, ResolveDir: filepath.Dir(args.Path)}, nil
+			stub := fmt.Sprintf("import %q; export * from %q;", filepath.Join(root, page), filepath.Join(root, args.Path))
+			return api.OnLoadResult{Contents: &stub, ResolveDir: root}, nil
 		})
 	}}
 }

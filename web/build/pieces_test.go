@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -89,5 +92,20 @@ func TestPiecesShareOnlyThePage(t *testing.T) {
 	}), "page.ts")
 	if err == nil || !strings.Contains(err.Error(), "shared by pieces and not by the page") {
 		t.Errorf("bundlePage made %d files with the error %v, want an error that names the fault", len(files), err)
+	}
+}
+
+// A build in another folder is the same, byte for byte.
+func TestPiecesOfAnotherFolder(t *testing.T) {
+	first, err := bundlePage(writePages(t, nil), "page.ts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := bundlePage(writePages(t, nil), "page.ts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !maps.EqualFunc(first, second, bytes.Equal) {
+		t.Errorf("two folders give %q and %q", slices.Sorted(maps.Keys(first)), slices.Sorted(maps.Keys(second)))
 	}
 }
