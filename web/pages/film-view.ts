@@ -24,6 +24,7 @@ export class FilmView {
   private readonly volume = element("film-volume", HTMLInputElement);
   private readonly microphone = element("film-microphone", HTMLInputElement);
   private name = "";
+  private beginning = false; // the stream is being made
 
   constructor(private readonly handlers: FilmHandlers) {
     const { video } = this.film;
@@ -79,17 +80,32 @@ export class FilmView {
       video.pause();
       return;
     }
+    if (this.beginning) {
+      return; // pressed twice
+    }
     if (!this.film.stream) {
-      await this.handlers.show(await this.film.begin(), !this.microphone.checked); // before it plays, so that viewers see its beginning
+      await this.begin();
     }
     await this.film.play();
+  }
+
+  /** Shows the file before it plays, so that viewers see its beginning. */
+  private async begin(): Promise<void> {
+    this.beginning = true;
+    try {
+      await this.handlers.show(await this.film.begin(), !this.microphone.checked);
+    } catch (error) {
+      await this.end("fault");
+      throw error;
+    } finally {
+      this.beginning = false;
+    }
   }
 
   private async end(by: "user" | "end" | "fault"): Promise<void> {
     const { stream } = this.film;
     if (stream) {
-      await this.handlers.hide(stream, by);
-      this.film.end();
+      await this.handlers.hide(stream, by).finally(() => this.film.end());
     }
   }
 

@@ -9,6 +9,9 @@ interface Capturing {
 /** A browser that gives no picture of a file after this time has none. */
 const patienceMs = 3000;
 
+/** A file that shows nothing after this time cannot be read: it lies on a disk or a server that does not answer. */
+const openMs = 10_000;
+
 /** Beyond the end of every file. */
 const far = 1e9;
 
@@ -109,6 +112,8 @@ export class Film {
         once.abort();
         then();
       };
+      const timer = setTimeout(() => end(() => reject(this.failure())), openMs);
+      once.signal.addEventListener("abort", () => clearTimeout(timer));
       this.video.addEventListener(event, () => end(resolve), { signal: once.signal });
       this.video.addEventListener("error", () => end(() => reject(this.failure())), { signal: once.signal });
     });

@@ -107,4 +107,33 @@ describe("file", () => {
     assert.equal(mock.count("POST /whip/test"), 1);
     assert.deepEqual(errors, []);
   });
+
+  test("Play pressed twice begins once, and a file that never comes is told", async (t) => {
+    const { page, errors, sees, live, says, pick, press } = await openFilm(t);
+    await live();
+    await pick(makeFilm(folder, "twice.webm", 3));
+    await page.locator("#film-play").waitFor();
+    const begun = await page.evaluate(async () => {
+      let streams = 0;
+      const video = document.getElementById("film-video");
+      const { captureStream } = HTMLMediaElement.prototype;
+      video.captureStream = () => (streams++, captureStream.call(video));
+      const button = document.getElementById("film-play");
+      button.click();
+      button.click();
+      await new Promise((resolve) => video.addEventListener("playing", resolve, { once: true }));
+      return streams;
+    });
+    assert.equal(begun, 1);
+    await sees("red red green red");
+    await press("film-end");
+    await sees(seen.camera);
+    await page.evaluate(() => {
+      URL.createObjectURL = () => "/never"; // the route below does not answer
+    });
+    await page.route("**/never", () => undefined);
+    await pick(makeFilm(folder, "never.webm", 1));
+    await says("film-problem", /cannot play this file/);
+    assert.deepEqual(errors, []);
+  });
 });
