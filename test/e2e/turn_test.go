@@ -267,8 +267,8 @@ func TestTURNPasswords(t *testing.T) {
 	}
 }
 
-// A browser that reaches only the TURN server publishes with the Studio, and publishes and plays with our SDK. Its SDK session is lost and comes
-// back. The TURN servers and the passwords come from the server alone.
+// A browser that reaches only the TURN server publishes with the Studio, publishes and plays with our SDK, and watches on the page for viewers. Its
+// SDK session is lost and comes back. The TURN servers and the passwords come from the server alone.
 func TestLongTURNBrowsers(t *testing.T) {
 	t.Parallel()
 	c := startCoturn(t)
@@ -300,7 +300,17 @@ func TestLongTURNBrowsers(t *testing.T) {
 		})
 		b.stop()
 	})
-	if n := strings.Count(c.said(), "ALLOCATE processed, success"); n < 5 {
-		t.Errorf("coturn has seen %d clients, want at least 5", n)
+	t.Run("watch", func(t *testing.T) {
+		publishRTMP(t, s, "show", 640, 360)
+		b := startBrowser(t, "watch.mjs", s.page, "--name", "show", "--relay")
+		b.await("open")
+		b.say("plays")
+		if now := b.await("seen").Displayed; now["ways"] != "relay" {
+			t.Errorf("the page plays by %q, want only the TURN server: %v", now["ways"], now)
+		}
+		b.stop()
+	})
+	if n := strings.Count(c.said(), "ALLOCATE processed, success"); n < 6 {
+		t.Errorf("coturn has seen %d clients, want at least 6", n)
 	}
 }

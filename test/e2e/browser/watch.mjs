@@ -1,18 +1,20 @@
 // Watches a stream on the server's page for viewers.
 //
-//   node watch.mjs http://localhost:8081/ --name N [--seconds 120]
+//   node watch.mjs http://localhost:8081/ --name N [--seconds 120] [--relay]
 //
 // Each line on standard input is what the page is to show: "plays", or a pattern of its words. It says {"event":"seen"} when it does.
-// When standard input closes, it says {"event":"stopped"}.
+// When standard input closes, it says {"event":"stopped"}. --relay lets the page reach the server through TURN servers only, and says "ways", the
+// kinds of its candidates.
 
 import { launch } from "./lib/browser.mjs";
+import { onlyRelays, ways } from "./lib/relay.mjs";
 import { commands, main, readArguments, say, step } from "./lib/script.mjs";
 
-const options = readArguments(["name", "seconds"]);
+const options = readArguments(["name", "seconds"], ["relay"]);
 let browser, page;
 
 async function displayed() {
-  return { displayed: { page: await page.locator("body").innerText() } };
+  return { displayed: { page: await page.locator("body").innerText(), ...(options.relay && { ways: await ways(page) }) } };
 }
 
 /** Waits until new pictures come. */
@@ -27,6 +29,9 @@ await main(async () => {
   browser = await launch();
   page = await browser.newPage();
   page.setDefaultTimeout(30_000);
+  if (options.relay) {
+    await onlyRelays(page);
+  }
   await step("open", 30, () => page.goto(new URL(`/watch/${encodeURIComponent(options.name)}`, options.address).href));
   say("open");
   for await (const line of commands(Number(options.seconds ?? 120))) {
