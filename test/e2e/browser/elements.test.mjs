@@ -4,9 +4,8 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import { faults, inEveryLook, photograph } from "./lib/accessibility.mjs";
-import { launch, watchConsole } from "./lib/browser.mjs";
-import { MockServer } from "./lib/mock-server.mjs";
-import { MockSocket } from "./lib/mock-socket.mjs";
+import { launch } from "./lib/browser.mjs";
+import { needClickForSound, newSDKPage, paintScreen } from "./lib/sdk-page.mjs";
 import { until } from "./lib/studio-page.mjs";
 
 // Neither inline styles nor scripts, nor text that becomes either.
@@ -21,25 +20,10 @@ after(() => browser?.close());
 const eventNames = ["statuschange", "publisherleft", "publisheraway", "publisherback", "unmuterequired", "pushfailed", "error", "playing", "volumechange"];
 
 /** Opens a page with one element. `told` resolves to the events of the element so far, without the changes of the status. */
-async function open(t, markup, setUp = () => undefined) {
-  const mock = await MockServer.start(browser);
-  const context = await browser.newContext({ viewport: { width: 640, height: 400 }, permissions: ["camera", "microphone"] });
-  const page = await context.newPage();
-  page.setDefaultTimeout(15_000);
-  const errors = watchConsole(page);
-  const socket = await MockSocket.install(page, mock);
-  setUp(socket);
-  t.after(async () => {
-    await context.close();
-    await mock.close().catch(() => undefined);
-  });
+async function open(t, markup, setUp) {
+  const { mock, page, errors, socket } = await newSDKPage(t, browser, { setUp, viewport: { width: 640, height: 400 } });
+  await needClickForSound(page);
   await page.addInitScript((names) => {
-    // The browser plays no sound without a click. Its own rule does not hold here: it takes each script of a test for a click.
-    const { play } = HTMLMediaElement.prototype;
-    HTMLMediaElement.prototype.play = function () {
-      return this.muted || globalThis.clicked ? play.call(this) : Promise.reject(new DOMException("the user did not interact", "NotAllowedError"));
-    };
-    addEventListener("click", () => globalThis.clicked = true, true);
     globalThis.events = [];
     const note = ({ target, type }) => /^TRANSPONDER-/.test(target.tagName) && globalThis.events.push(type === "statuschange" ? target.state.status : type);
     names.forEach((name) => addEventListener(name, note, true)); // these events do not bubble
@@ -120,15 +104,7 @@ test("a player without autoplay plays at a click, survives a move, and tries aga
 test("a publisher goes live by keyboard, is muted, shows the screen with sound, and stops", { timeout: 60_000 }, async (t) => {
   const { mock, page, errors, socket, element, says, heard } = await open(t,
     `<transponder-publisher name="show" width="640" height="360" rtmp-url="rtmp://far.example/live" controls></transponder-publisher>`);
-  await page.evaluate(() => { // a headless browser has no screen: a painted one, with its sound
-    navigator.mediaDevices.getDisplayMedia = async (wanted) => {
-      globalThis.asked = wanted;
-      const canvas = Object.assign(document.createElement("canvas"), { width: 320, height: 200 });
-      canvas.getContext("2d").fillRect(0, 0, 320, 200);
-      const sound = new AudioContext().createMediaStreamDestination().stream;
-      return globalThis.display = new MediaStream([...canvas.captureStream(5).getTracks(), ...sound.getTracks()]);
-    };
-  });
+  await paintScreen(page);
   await page.keyboard.press("Tab");
   await page.keyboard.press("Enter");
   await says(/^Live\.$/);

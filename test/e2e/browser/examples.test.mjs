@@ -4,9 +4,8 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { faults, inEveryLook, photograph } from "./lib/accessibility.mjs";
-import { launch, watchConsole } from "./lib/browser.mjs";
-import { MockServer } from "./lib/mock-server.mjs";
-import { MockSocket } from "./lib/mock-socket.mjs";
+import { launch } from "./lib/browser.mjs";
+import { newSDKPage, paintScreen } from "./lib/sdk-page.mjs";
 import { until } from "./lib/studio-page.mjs";
 
 let browser;
@@ -16,18 +15,8 @@ before(async () => {
 }, { timeout: 60_000 });
 after(() => browser?.close());
 
-async function open(t, name, setUp = () => undefined) {
-  const mock = await MockServer.start(browser);
-  const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, permissions: ["camera", "microphone"] });
-  const page = await context.newPage();
-  page.setDefaultTimeout(15_000);
-  const errors = watchConsole(page);
-  const socket = await MockSocket.install(page, mock);
-  setUp(socket);
-  t.after(async () => {
-    await context.close();
-    await mock.close().catch(() => undefined);
-  });
+async function open(t, name, setUp) {
+  const { mock, page, errors, socket } = await newSDKPage(t, browser, { setUp, viewport: { width: 1280, height: 860 } });
   await page.goto(`${mock.address}examples/${name}?name=show`);
   const looks = () => inEveryLook(page, async (look) => {
     assert.deepEqual(await faults(page), [], look);
@@ -59,17 +48,7 @@ test("elements: a publisher, a player, and what they report", { timeout: 60_000 
 
 test("a screen in place of the camera, with its sound and without", { timeout: 60_000 }, async (t) => {
   const { page, errors, socket, looks } = await open(t, "screen");
-  await page.evaluate(() => { // a headless browser has no screen: a painted one
-    navigator.mediaDevices.getDisplayMedia = async () => {
-      if (globalThis.refuses) {
-        throw new DOMException("Permission denied", "NotAllowedError");
-      }
-      const canvas = Object.assign(document.createElement("canvas"), { width: 320, height: 200 });
-      canvas.getContext("2d").fillRect(0, 0, 320, 200);
-      const sound = globalThis.silent ? [] : new AudioContext().createMediaStreamDestination().stream.getTracks();
-      return globalThis.display = new MediaStream([...canvas.captureStream(5).getTracks(), ...sound]);
-    };
-  });
+  await paintScreen(page);
   const says = (text) => page.locator("#state", { hasText: text }).waitFor();
   await page.getByRole("button", { name: "Publish" }).click();
   await says("Live.");

@@ -9,9 +9,9 @@ import path from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { launch, watchConsole } from "./lib/browser.mjs";
-import { MockServer, push as pushOf } from "./lib/mock-server.mjs";
-import { MockSocket } from "./lib/mock-socket.mjs";
+import { launch } from "./lib/browser.mjs";
+import { push as pushOf } from "./lib/mock-server.mjs";
+import { newSDKPage } from "./lib/sdk-page.mjs";
 import { until } from "./lib/studio-page.mjs";
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));
@@ -28,18 +28,8 @@ after(async () => {
   await rm(work, { recursive: true, force: true });
 });
 
-async function open(t, hash, setUp = () => undefined) {
-  const mock = await MockServer.start(browser);
-  const context = await browser.newContext({ permissions: ["camera", "microphone"] });
-  const page = await context.newPage();
-  page.setDefaultTimeout(15_000);
-  const errors = watchConsole(page);
-  const socket = await MockSocket.install(page, mock);
-  setUp(socket, mock);
-  t.after(async () => {
-    await context.close();
-    await mock.close().catch(() => undefined);
-  });
+async function open(t, hash, setUp) {
+  const { mock, page, errors, socket } = await newSDKPage(t, browser, { setUp });
   await page.route(`${mock.address}react`, (route) => route.fulfill({
     contentType: "text/html", body: `<!doctype html><html lang="en"><title>React</title><link rel="icon" href="/icon.svg"><body><script type="module" src="/react.js"></script>`,
   }));
