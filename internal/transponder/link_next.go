@@ -34,7 +34,7 @@ func (l *link) connectNext(ctx context.Context) error {
 			next.address = 0
 		}
 		l.push.tried(next.address)
-		traced, span := l.push.traces.reconnect(ctx, l.push, to)
+		traced, span := l.push.traces.reconnect(ctx, l.push, to, next.address)
 		made, err := l.push.connect(traced, next, nil, l.push.cfg.ConnectTimeout)
 		endSpan(span, err)
 		if err != nil && ctx.Err() != nil {

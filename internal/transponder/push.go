@@ -200,6 +200,7 @@ func (p *push) persist(ctx context.Context) error {
 			round.worst = failed
 		}
 		worst := round.worst
+		p.traces.over(worst.reason, worst.detail)
 		pause, again := policy.next(worst.loss, rand.Float64())
 		if !again {
 			return worst.err

@@ -122,7 +122,7 @@ func (p *push) finish(ctx context.Context, err error) {
 	case reason == ReasonInternal:
 		level = slog.LevelError
 	}
-	p.traces.failed(reason, detail)
+	p.traces.over(reason, detail)
 	p.move(pushStatus{State: state, Reason: reason, Detail: detail})
 	p.unresumed(p.machine.now())
 	info := p.Info()
@@ -132,6 +132,7 @@ func (p *push) finish(ctx context.Context, err error) {
 
 // park gives the push up: it goes on later, or in another process.
 func (p *push) park(ctx context.Context, s pushStatus) {
+	p.traces.over(s.Reason, s.Detail)
 	p.move(s)
 	p.log.Log(ctx, slog.LevelInfo, "push given up", "reason", s.Reason)
 }

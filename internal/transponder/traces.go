@@ -8,18 +8,17 @@ import (
 	"transponder/internal/trace"
 )
 
-// traces are the traces of a push. The first one leads from the request to the first PUBLISHING, or to the failure of the first attempt. It is
-// part of the trace of the client that asked for the push, or else of the trace of the publisher. Each attempt after that has a trace of its own.
-// A nil *traces makes none.
+// traces are the traces of a push. The first one leads from the request to the first PUBLISHING. If each address has failed once, the trace ends
+// there. It is part of the trace of the client that asked for the push, or else of the trace of the publisher. Each attempt after that has a trace
+// of its own. A nil *traces makes none.
 type traces struct {
 	tracer  *trace.Tracer
 	current trace.Current // for the log
 
 	whole trace.Span // from the request on; written before run
 
-	attempted bool       // owned by run
-	attempt   trace.Span // owned by run; the present one
-	first     trace.Span // owned by run; until the first media was sent on the connection
+	attempt trace.Span // owned by run; the present one
+	first   trace.Span // owned by run; until the first media was sent on the connection
 }
 
 // newTraces makes the traces of a push whose request has a span. It returns nil if there are no traces.
@@ -53,35 +52,37 @@ func (t *traces) trying(ctx context.Context, p *push) context.Context {
 	if t == nil {
 		return ctx
 	}
-	first := !t.attempted && t.whole.On()
-	t.attempted = true
-	if !first {
-		ctx, t.attempt = t.reconnect(ctx, p, p.present().target)
+	at := p.at.Load()
+	if !t.whole.On() {
+		ctx, t.attempt = t.reconnect(ctx, p, p.addresses[at].target, int(at))
 		return ctx
 	}
 	ctx, t.attempt = trace.Start(ctx, "connect")
-	p.describe(t.attempt, p.present().target)
+	p.describe(t.attempt, p.addresses[at].target, int(at))
 	return ctx
 }
 
-// reconnect begins the trace of a connection after the first. Any goroutine may call it.
-func (t *traces) reconnect(ctx context.Context, p *push, to pushTarget) (context.Context, trace.Span) {
+// reconnect begins the trace of a connection after the first one, to a target of the address with that index. Any goroutine may call it.
+func (t *traces) reconnect(ctx context.Context, p *push, to pushTarget, address int) (context.Context, trace.Span) {
 	if t == nil {
 		return ctx, trace.Span{}
 	}
 	ctx, span := t.tracer.BeginTrace(ctx, "reconnect", t.whole.Link())
 	t.current.Set(span)
-	p.describe(span, to)
+	p.describe(span, to, address)
 	return ctx, span
 }
 
-// describe notes which push a span is about.
-func (p *push) describe(s trace.Span, to pushTarget) {
+// describe notes which push a span is about, and which of several addresses.
+func (p *push) describe(s trace.Span, to pushTarget, address int) {
 	if s.On() {
 		s.Set("transponder.stream", p.name())
 		s.Set("transponder.push", p.id)
 		s.Set("transponder.target", to.String())
 		s.SetInt("transponder.attempt", int(p.attempts.Load())+1)
+		if len(p.addresses) > 1 {
+			s.SetInt("transponder.address", address+1)
+		}
 	}
 }
 
@@ -109,6 +110,14 @@ func (t *traces) failed(reason Reason, detail string) {
 	}
 	t.first.Fail(string(reason), detail)
 	t.attempt.Fail(string(reason), detail)
+}
+
+// over ends the trace of the request, unless the push was live: each address has failed, or the push has ended.
+func (t *traces) over(reason Reason, detail string) {
+	if t == nil {
+		return
+	}
+	t.failed(reason, detail)
 	t.whole.Fail(string(reason), detail)
 }
 

@@ -2,7 +2,10 @@ package transponder
 
 import (
 	"crypto/tls"
+	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,5 +81,66 @@ func TestTraceOfLegs(t *testing.T) {
 	}
 	if slices.ContainsFunc(c.Spans(), func(s testkit.TraceSpan) bool { return s.Name == "reconnect" && to(targets[0].Target)(s) }) {
 		t.Error("there is a reconnect of the first address, which was not lost")
+	}
+}
+
+// The addresses of options.backupUrls that are tried in turn are attempts within the trace of the push. Each attempt has the reason of its failure,
+// and none has a stream key, even if a server repeats the key. The push is well once an address takes the stream, and fails once all have failed.
+func TestTraceOfAddressesInTurn(t *testing.T) {
+	const key = "hunter2-live"
+	c, tracer := tracekit.Start(t)
+	b := newBenchWith(t, nil, func(p *Parts) { p.Tracer = tracer })
+	refuses := testkit.NewRTMPServer(t, testkit.Script{
+		At: "publish", Do: testkit.Refuse, Code: "NetStream.Publish.Denied", Description: "no such key: " + key,
+	})
+	hangsUp := testkit.NewRTMPServer(t, testkit.Script{At: "connect", Do: testkit.HangUp}).URL("gone/" + key)
+	takes := testkit.NewRTMPServer(t, testkit.Script{})
+	source := b.source("s")
+	attempts := func(id string, reasons ...Reason) (push testkit.TraceSpan) {
+		t.Helper()
+		for i, want := range reasons {
+			number := strconv.Itoa(i + 1)
+			one := c.Await(t, "connect", func(s testkit.TraceSpan) bool {
+				return s.Attributes["transponder.push"] == id && s.Attributes["transponder.address"] == number
+			})
+			if got := one.Attributes["error.type"]; got != string(want) || one.Failed != (want != ReasonNone) || one.Failed != (one.Words != "") {
+				t.Errorf("attempt at address %d: %+v, want the reason %q", i+1, one, want)
+			}
+			if one.Attributes["transponder.attempt"] != number || one.Attributes["transponder.target"] == "" {
+				t.Errorf("attempt at address %d: %+v", i+1, one)
+			}
+			push = c.Await(t, "push", func(s testkit.TraceSpan) bool { return s.ID == one.Parent && s.Trace == one.Trace })
+		}
+		return push
+	}
+
+	full := func(url string) Request {
+		return Request{StreamName: "s", URL: url, FullURL: new(true)}
+	}
+	req := full(refusing(t) + "/" + key)
+	req.Options.BackupURLs = []string{refuses.URL("denied/" + key), hangsUp, takes.URL("live/" + key)}
+	id := b.start(req).ID
+	source.live(t, takes)
+	b.wait("live push", func() bool {
+		source.write(1, 20)
+		return b.Find(Filter{ID: id})[0].State == Live
+	})
+	if push := attempts(id, ReasonRefused, ReasonKeyRejected, ReasonPeerClosed, ReasonNone); push.Failed {
+		t.Errorf("a push whose last address takes the stream: %+v", push)
+	}
+
+	req = full(refuses.URL("again/" + key))
+	req.Options.BackupURLs, req.Options.Restore = []string{refusing(t) + "/" + key}, &Restore{}
+	id = b.start(req).ID
+	if push := attempts(id, ReasonKeyRejected, ReasonRefused); !push.Failed || push.Attributes["error.type"] != string(ReasonRefused) {
+		t.Errorf("a push whose addresses have all failed: %+v, want the failure that leaves most hope", push)
+	}
+	for _, s := range c.Spans() {
+		if strings.Contains(fmt.Sprint(s), key) {
+			t.Errorf("a span has a stream key: %+v", s)
+		}
+		if s.Name == "reconnect" {
+			t.Errorf("an attempt is no part of the trace of the push: %+v", s)
+		}
 	}
 }
