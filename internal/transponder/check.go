@@ -468,7 +468,7 @@ func (c *check) publish(ctx context.Context, at connection) {
 		c.skip(StepMedia, "This server cannot make a test card, because it was built without codecs.")
 		return
 	}
-	c.note(StepMedia, begun, at.addr, err, phrase(err == nil, "The server took "+cardFor.String()+" of a test card."))
+	c.note(StepMedia, begun, at.addr, err, phrase(err == nil, fmt.Sprintf("The server took %.0f seconds of a test card.", cardFor.Seconds())))
 }
 
 // compare compares the stream with the rules of the platform.

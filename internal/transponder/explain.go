@@ -72,7 +72,10 @@ func explain(err error) (Reason, string) {
 	case errors.As(err, &forbidden):
 		return ReasonForbidden, "This server's settings do not let it push to this address."
 	case errors.As(err, &dns):
-		return ReasonDNS, "The server's name could not be resolved."
+		if dns.IsNotFound {
+			return ReasonDNS, "The server's name could not be resolved: no server has this name. Is it written as the platform gives it?"
+		}
+		return ReasonDNS, "The server's name could not be resolved: the name servers of this machine give no answer."
 	case errors.As(err, &secured):
 		return explainTLS(secured)
 	case errors.Is(err, load.ErrFull):

@@ -5,6 +5,7 @@ package e2e
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"net/http"
 	"os/exec"
 	"path/filepath"
@@ -97,4 +98,41 @@ func TestCheckOfNginx(t *testing.T) {
 	if now := s.waitPush("show", "PUBLISHING"); now.Attempts != 1 {
 		t.Errorf("the push made %d attempts: the check has disturbed it", now.Attempts)
 	}
+}
+
+// The Studio's Check, by its buttons, at a real nginx: what it says of each mistake in an address, of a good one, and of the destination of a show
+// that is live, which goes on.
+func TestLongStudioCheck(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	n := newNginx(t)
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // its kernel accepts, and nobody answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	b := startBrowser(t, "studio-check.mjs", s.page, "--name", "show", "--rtmp", n.url())
+	b.await("open")
+	const bad, good = "Something is wrong", "Nothing is wrong so far"
+	for _, tt := range []struct{ task, verdict, steps, says string }{
+		{"check " + strings.TrimSuffix(n.url(), "live") + "lvie", bad, "Application: failed", "asked for the application"},
+		{"check rtmp://127.0.0.1:" + testkit.FreePort(t) + "/live", bad, "Connection: failed", "Nothing listens"},
+		{"check rtmp://nowhere.invalid/live", bad, "Name: failed", "Is it written"},
+		{"check rtmp://" + silent.Addr().String() + "/live", bad, "RTMP: failed", "did not answer"},
+		{"check rtmps://127.0.0.1:" + n.port + "/live", bad, "Encryption: failed", "is rtmps:// right"},
+		{"check " + n.url(), good, "Name or key: skipped", "accepts the application"},
+		{"card " + n.url(), "This destination works", "Name or key: ok", "test card"},
+		{"live", "", "", ""},
+		{"again", good, "Your stream: ok", "accepts the application"},
+	} {
+		b.say(tt.task)
+		now := b.await("done").Displayed
+		if !strings.Contains(now["verdict"], tt.verdict) || !strings.Contains(now["checked"], tt.says) || now["problem"] != "" || !strings.Contains(now["steps"], tt.steps) {
+			t.Errorf("%s: the page shows %v, want %q with %q", tt.task, now, tt.verdict, tt.says)
+		}
+	}
+	if p := s.waitPush("show", "PUBLISHING"); p.Attempts != 1 {
+		t.Errorf("the check has disturbed the show: %+v", p)
+	}
+	b.stop()
 }
