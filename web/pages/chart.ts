@@ -1,4 +1,5 @@
 import { create } from "./dom.ts";
+import { t } from "./language.ts";
 
 /** The newest values of a number, at most `size` of them, the oldest first. An unknown value is null. */
 export class Series {
@@ -95,7 +96,7 @@ export class Chart {
     this.area.setAttribute("d", area);
     const known = values.filter((one) => one !== null);
     const most = known.length > 0 ? this.format(max) : "";
-    this.svg.setAttribute("aria-label", `${this.label} in the last minutes, at most ${most || "unknown"}`);
-    this.scale.textContent = most && `max ${most}`;
+    this.svg.setAttribute("aria-label", t("{label} in the last minutes, at most {most}", { label: this.label, most: most || t("unknown") }));
+    this.scale.textContent = most && t("max {most}", { most });
   }
 }

@@ -5,6 +5,7 @@ import { starterWords } from "./console-words.ts";
 import { element, setText } from "./dom.ts";
 import { pushFailure, pushReasons } from "./failure.ts";
 import * as format from "./format.ts";
+import { locale, t } from "./language.ts";
 import type { PastFilter, PushInfo } from "./push-client.ts";
 import { Rows, type Row } from "./rows.ts";
 import { explain, pushLabel } from "./words.ts";
@@ -38,8 +39,8 @@ export class HistoryList {
 
   constructor(private readonly handlers: HistoryHandlers) {
     this.rows = new Rows("history", ({ id }) => id, (row) => pastRow(row, handlers));
-    const reasons = pushReasons.map((reason) => new Option(explain(pushFailure(reason, "")).title, reason)).sort((a, b) => a.text.localeCompare(b.text));
-    this.reason.append(new Option("Failed, for any reason", "FAILED"), new Option("Ended as wanted", "ENDED"), ...reasons);
+    const reasons = pushReasons.map((reason) => new Option(explain(pushFailure(reason, "")).title, reason)).sort((a, b) => a.text.localeCompare(b.text, locale));
+    this.reason.append(new Option(t("Failed, for any reason"), "FAILED"), new Option(t("Ended as wanted"), "ENDED"), ...reasons);
     this.text.addEventListener("input", () => {
       clearTimeout(this.typing);
       this.typing = window.setTimeout(() => this.changed(), typingMs);
@@ -77,7 +78,7 @@ export class HistoryList {
     const { limit, ...filter } = this.filter;
     this.older.hidden = pushes.length < limit;
     const filtered = shown.length < pushes.length || Object.values(filter).some((value) => value);
-    setText(this.empty, shown.length > 0 ? "" : filtered ? "Nothing in the history matches." : "No push has ended yet.");
+    setText(this.empty, shown.length > 0 ? "" : filtered ? t("Nothing in the history matches.") : t("No push has ended yet."));
   }
 
   private changed(): void {
@@ -108,7 +109,7 @@ function pastRow(row: Row, handlers: HistoryHandlers): (push: PushInfo) => void 
     row.set("info", push.info);
     const { startedAt, endedAt } = push;
     row.set("when", endedAt === null ? "" : format.moment(endedAt, Date.now()));
-    row.set("lasted", startedAt === null || endedAt === null ? "" : `lasted ${format.clock(endedAt - startedAt)}`);
-    retry.setAttribute("aria-label", `Start again the push of ${format.inSentence(push.sourceName)} to ${format.inSentence(shownTarget(push))}`);
+    row.set("lasted", startedAt === null || endedAt === null ? "" : t("lasted {time}", { time: format.clock(endedAt - startedAt) }));
+    retry.setAttribute("aria-label", t("Start again the push of {name} to {target}", { name: format.inSentence(push.sourceName), target: format.inSentence(shownTarget(push)) }));
   };
 }

@@ -7,6 +7,7 @@ import { retryWords } from "./console-words.ts";
 import { asFailure, type Failure } from "./failure.ts";
 import { FormDialog } from "./form-dialog.ts";
 import { inSentence } from "./format.ts";
+import { t } from "./language.ts";
 import type { PushClient, PushInfo } from "./push-client.ts";
 import { askForPush } from "./push-form.ts";
 import type { PushHandlers } from "./push-row.ts";
@@ -55,7 +56,7 @@ export class PushActions implements PushHandlers {
     const saved = await this.server.destinations().catch(() => []); // who may not know them enters an address
     askForPush(this.form, stream, saved, async (request) => {
       const push = await this.pushes.startup(request);
-      this.stage.announce(`Started: ${inSentence(push.sourceName)} to ${hostOf(push.target)}`);
+      this.stage.announce(t("Started: {name} to {target}", { name: inSentence(push.sourceName), target: hostOf(push.target) }));
       this.stage.changed();
     });
   }
@@ -73,7 +74,7 @@ export class PushActions implements PushHandlers {
       }
       return;
     }
-    this.stage.announce(`Started again: ${inSentence(push.sourceName)} to ${hostOf(push.target)}`);
+    this.stage.announce(t("Started again: {name} to {target}", { name: inSentence(push.sourceName), target: hostOf(push.target) }));
     await this.remove([push.id]);
   }
 

@@ -5,6 +5,7 @@ import { destinationProblems, pushRequest, type Destination } from "./address.ts
 import { startWords } from "./console-words.ts";
 import type { FormDialog, Values } from "./form-dialog.ts";
 import * as format from "./format.ts";
+import { t } from "./language.ts";
 import { kinds, presets, type Kind, type Preset } from "./presets.ts";
 
 const savedPrefix = "saved ";
@@ -26,25 +27,25 @@ export function askForPush(form: FormDialog, stream: string, saved: readonly (re
     ...others.map((kind) => [kind, (presets[kind] as Preset).label] as const),
   ];
   form.open({
-    title: `Push “${format.inSentence(stream)}” to`,
+    title: t("Push “{name}” to", { name: format.inSentence(stream) }),
     fields: [
-      { id: "where", label: "Destination", kind: "choice", options, value: options[0]?.[0] ?? "server" },
+      { id: "where", label: t("Destination"), kind: "choice", options, value: options[0]?.[0] ?? "server" },
       {
-        id: "address", label: "Address", kind: "url", placeholder: "rtmp://example.com/live",
+        id: "address", label: t("Address"), kind: "url", placeholder: "rtmp://example.com/live",
         when: (values) => kindOf(values) !== "named" && presetOf(values).address === "",
         check: (_, values) => destinationProblems(entered(values)).address,
       },
       {
-        id: "key", label: "Stream key", kind: "password", hint: (values) => presetOf(values).hint,
+        id: "key", label: t("Stream key"), kind: "password", hint: (values) => presetOf(values).hint,
         when: (values) => presetOf(values).key !== "none",
         check: (_, values) => destinationProblems(entered(values)).key,
       },
       {
-        id: "loss", label: "If the stream is lost", kind: "choice", value: "end",
-        options: [["end", "The push ends"], ["hold", "A still picture is shown until it is back"]],
+        id: "loss", label: t("If the stream is lost"), kind: "choice", value: "end",
+        options: [["end", t("The push ends")], ["hold", t("A still picture is shown until it is back")]],
       },
     ],
-    action: "Start the push",
+    action: t("Start the push"),
   }, async (values) => {
     const hold = values.text("loss") === "hold";
     await start({ ...pushRequest(stream, entered(values)), ...(hold && { options: { onSourceLoss: "hold" } }) });

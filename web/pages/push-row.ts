@@ -4,11 +4,13 @@ import { shownTarget } from "./address.ts";
 import { Chart, Series } from "./chart.ts";
 import type { Question } from "./confirm.ts";
 import { starterWords } from "./console-words.ts";
+import { pushFailure } from "./failure.ts";
 import * as format from "./format.ts";
+import { language, sentences, t } from "./language.ts";
 import type { PushInfo } from "./push-client.ts";
 import { isTaking } from "./push-state.ts";
 import type { Row } from "./rows.ts";
-import { pushLabel } from "./words.ts";
+import { explain, pushLabel } from "./words.ts";
 
 export interface PushHandlers {
   /** Asks the user first; question is the text. */
@@ -65,13 +67,13 @@ function isLive(push: PushInfo): boolean {
 
 /** The line for a push whose row is not on the page. */
 export function briefPush(push: PushInfo): string {
-  return `${pushLabel(push.status)}: ${format.inSentence(push.sourceName)} to ${format.inSentence(shownTarget(push))}`;
+  return t("{state}: {name} to {target}", { state: pushLabel(push.status), ...parties(push) });
 }
 
 /** Returns the function that shows a push in a row. several: there are several servers. */
 export function pushRow(row: Row, id: string, figures: PushFigures, handlers: PushHandlers, several: () => boolean): (push: PushInfo) => void {
   const { rate, queue } = figures.of(id);
-  const charts = [new Chart(chartSize, 500, "Bitrate", format.bitrate, rate), new Chart(chartSize, 1000, "Queue", format.delay, queue)] as const;
+  const charts = [new Chart(chartSize, 500, t("Bitrate"), format.bitrate, rate), new Chart(chartSize, 1000, t("Queue"), format.delay, queue)] as const;
   charts[0].appendTo(row.part("rate-chart"), row.part("rate-max"));
   charts[1].appendTo(row.part("queue-chart"), row.part("queue-max"));
   const stop = row.part("stop");
@@ -79,14 +81,14 @@ export function pushRow(row: Row, id: string, figures: PushFigures, handlers: Pu
   let retry: HTMLElement | null = null;
   let drawn = -1;
   stop.addEventListener("click", () => (shown.status === "FAILED" ? handlers.removePush(id) : handlers.stopPush(id, {
-    title: `Stop the push of “${format.inSentence(shown.sourceName)}”?`,
-    text: `${format.inSentence(shownTarget(shown))} gets nothing any more. The stream and its other pushes go on.`,
-    action: "Stop the push",
+    title: t("Stop the push of “{name}”?", parties(shown)),
+    text: t("{target} gets nothing any more. The stream and its other pushes go on.", parties(shown)),
+    action: t("Stop the push"),
   })));
   return (push) => {
     shown = push;
     const [live, failed] = [isLive(push), push.status === "FAILED"];
-    const which = `the push of ${format.inSentence(push.sourceName)} to ${format.inSentence(shownTarget(push))}`;
+    const which = parties(push);
     row.root.dataset["status"] = push.stale ? "" : push.status;
     row.set("state", pushLabel(push.status));
     row.link("name", push.sourceName, format.streamPage(push.sourceName));
@@ -94,16 +96,18 @@ export function pushRow(row: Row, id: string, figures: PushFigures, handlers: Pu
     row.set("by", starterWords(push.startedBy));
     row.set("bitrate", format.bitrate(live ? push.bitrateKbps : null));
     row.set("queue", format.delay(live ? push.queuedMs : null));
-    row.set("age-label", failed ? "Lasted" : "Running");
+    row.set("age-label", failed ? t("Lasted") : t("Running"));
     row.set("age", push.startedAt ? format.clock((push.endedAt ?? Date.now()) - push.startedAt) : "–");
+    row.set("why", reasonWords(push));
+    row.set("info", push.info);
     row.set("note", pushNote(push, several()));
-    row.set("stop", failed ? "Remove" : "Stop");
-    stop.setAttribute("aria-label", `${failed ? "Remove" : "Stop"} ${which}`);
+    row.set("stop", failed ? t("Remove") : t("Stop"));
+    stop.setAttribute("aria-label", failed ? t("Remove the push of {name} to {target}", which) : t("Stop the push of {name} to {target}", which));
     if (failed && !retry) {
       retry = addRetry(stop, () => handlers.retryPush(shown));
     }
     retry?.toggleAttribute("hidden", !failed);
-    retry?.setAttribute("aria-label", `Retry ${which}`);
+    retry?.setAttribute("aria-label", t("Retry the push of {name} to {target}", which));
     if (drawn !== rate.count) {
       drawn = rate.count;
       charts.forEach((chart) => chart.draw());
@@ -112,16 +116,26 @@ export function pushRow(row: Row, id: string, figures: PushFigures, handlers: Pu
 }
 
 function addRetry(before: HTMLElement, run: () => void): HTMLElement {
-  const button = Object.assign(document.createElement("button"), { type: "button", className: "button quiet small can-push", textContent: "Retry" });
+  const button = Object.assign(document.createElement("button"), { type: "button", className: "button quiet small can-push", textContent: t("Retry") });
   button.addEventListener("click", run);
   before.before(button);
   return button;
 }
 
+/** The stream and the destination of a push, for sentences. */
+function parties(push: PushInfo): { name: string; target: string } {
+  return { name: format.inSentence(push.sourceName), target: format.inSentence(shownTarget(push)) };
+}
+
+/** The reason for the state of a push. In English, the server's own words beside it say enough. */
+function reasonWords({ reason }: PushInfo): string {
+  return language === "en" || reason === "" ? "" : explain(pushFailure(reason, "")).title;
+}
+
 function pushNote(push: PushInfo, several: boolean): string {
-  const node = push.node === "" ? "" : push.stale ? `${format.inSentence(push.node)} does not answer: this is what was known last.` : several ? `On ${push.node}.` : "";
-  const sound = push.muted ? "Muted." : push.soundFile !== "" ? `Plays ${push.soundFile}.` : "";
-  const attempts = (push.attempts ?? 0) > 1 && !isTaking(push.status) ? `Attempt ${push.attempts}.` : "";
-  const dropped = push.droppedFrames ? `${format.count(push.droppedFrames)} ${push.droppedFrames === 1 ? "frame" : "frames"} dropped.` : "";
-  return [push.info, attempts, dropped, sound, node].filter((part) => part !== "").join(" ");
+  const node = push.node === "" ? "" : push.stale ? t("{node} does not answer: this is what was known last.", { node: format.inSentence(push.node) }) : several ? t("On {node}.", { node: push.node }) : "";
+  const sound = push.muted ? t("Muted.") : push.soundFile !== "" ? t("Plays {file}.", { file: push.soundFile }) : "";
+  const attempts = (push.attempts ?? 0) > 1 && !isTaking(push.status) ? t("Attempt {n}.", { n: push.attempts ?? 0 }) : "";
+  const dropped = !push.droppedFrames ? "" : push.droppedFrames === 1 ? t("1 frame dropped.") : t("{n} frames dropped.", { n: push.droppedFrames });
+  return sentences(attempts, dropped, sound, node);
 }

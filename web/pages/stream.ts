@@ -11,6 +11,7 @@ import { element, setText, showAlert } from "./dom.ts";
 import { asFailure, type Failure } from "./failure.ts";
 import * as format from "./format.ts";
 import { HistoryList } from "./history-list.ts";
+import { offerLanguages, t } from "./language.ts";
 import { PushActions } from "./push-actions.ts";
 import { PushClient, type PushInfo } from "./push-client.ts";
 import { followPushes } from "./push-events.ts";
@@ -45,7 +46,7 @@ const rest = new Rest();
 const pushes = new PushClient(rest);
 const server = new ConsoleClient(rest);
 const sessions = new Sessions(rest, unlock);
-const signIn = new SignIn(sessions, "Only people who may read about this stream can see its page.", unlock);
+const signIn = new SignIn(sessions, t("Only people who may read about this stream can see its page."), unlock);
 const board = element("board", HTMLElement);
 const picture = element("picture", HTMLImageElement);
 const figures = new PushFigures();
@@ -58,9 +59,9 @@ const actions = new PushActions(pushes, server, {
 const list = new Rows<PushInfo>("pushes", ({ id }) => id, (row, id) => pushRow(row, id, figures, actions, () => false), briefPush);
 const history = new HistoryList({ retryPush: actions.retryPush, wanted: changed });
 const charts = {
-  rate: chart("rate", "Bitrate", 500, format.bitrate),
-  lost: chart("lost", "Lost", 0.02, format.percent),
-  trip: chart("trip", "Round trip", 50, format.delay),
+  rate: chart("rate", t("Bitrate"), 500, format.bitrate),
+  lost: chart("lost", t("Lost"), 0.02, format.percent),
+  trip: chart("trip", t("Round trip"), 50, format.delay),
 };
 
 function chart(id: string, label: string, floor: number, words: (value: number | null) => string): Chart {
@@ -112,7 +113,7 @@ async function refresh(): Promise<void> {
   showPublisher(found?.publisher ?? null, found?.players ?? 0);
   figures.add(own);
   list.show(own);
-  setText(element("pushes-empty", HTMLElement), own.length > 0 ? "" : "This stream is not being pushed.");
+  setText(element("pushes-empty", HTMLElement), own.length > 0 ? "" : t("This stream is not being pushed."));
   document.title = pageTitle(shownName, own.filter(isTroubled).length);
   if (historyIsOld) {
     historyIsOld = false;
@@ -125,7 +126,7 @@ function showPublisher(now: PublisherInfo | null, players: number): void {
   publisher = now;
   const chip = element("state", HTMLElement);
   chip.dataset["status"] = now ? "PUBLISHING" : "ENDED";
-  setText(element("state-text", HTMLElement), now ? "Published" : "Not published");
+  setText(element("state-text", HTMLElement), now ? t("Published") : t("Not published"));
   const loss = lossSince(before, now);
   const facts: Record<string, string> = {
     size: now ? `${format.size(now.width, now.height)}` : "–",
@@ -178,7 +179,7 @@ async function showPictures(): Promise<void> {
     } else {
       try {
         picture.src = await dataUrl(await server.snapshot(name, forever));
-        picture.alt = `The stream ${shownName} at ${format.moment(Date.now(), Date.now())}`;
+        picture.alt = t("The stream {name} at {time}", { name: shownName, time: format.moment(Date.now(), Date.now()) });
         picture.hidden = false;
         failed = null;
       } catch (error) {
@@ -207,11 +208,12 @@ async function follow(): Promise<void> {
 async function run(): Promise<void> {
   setText(element("name", HTMLElement), name);
   document.title = pageTitle(shownName, 0);
+  offerLanguages(() => true);
   element("push", HTMLButtonElement).addEventListener("click", () => actions.startPush(name));
   element("stop", HTMLButtonElement).addEventListener("click", () => publisher && void actions.ask({
-    title: `Stop the stream “${shownName}”?`,
-    text: "Its publisher is cut off, and its pushes end.",
-    action: "Stop the stream",
+    title: t("Stop the stream “{name}”?", { name: shownName }),
+    text: t("Its publisher is cut off, and its pushes end."),
+    action: t("Stop the stream"),
   }, () => server.stopStream(publisher?.id ?? "")));
   const config = await loadConfig();
   signIn.httpsPort = config.httpsPort;

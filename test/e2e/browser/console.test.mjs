@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { faults, inEveryLook, photograph } from "./lib/accessibility.mjs";
 import { launch, tabTo, watchConsole } from "./lib/browser.mjs";
+import { busy, node, session, several } from "./lib/console-world.mjs";
 import { call, MockServer, push, stream } from "./lib/mock-server.mjs";
 
 const timeout = 15_000;
@@ -38,41 +39,6 @@ async function until(holds) {
   }
 }
 
-const session = (fields = {}) => ({ sessionId: "s-1", appKey: "defaultApp", status: "ESTABLISHED", createDate: Date.now() - 5000,
-  clientAddress: "192.0.2.7:51234", origin: "https://studio.example", publishers: 1, players: 2, ...fields });
-
-/** Fills the server with pushes, streams, sessions and a history. */
-function busy(mock) {
-  const started = Date.now() - 754_000;
-  const pushes = [
-    push({ mediaSessionId: "p-1", sourceStreamName: "morning-show", streamName: "abcd-1234", rtmpUrl: "rtmps://a.rtmps.youtube.com/live2/abcd-1234", target: "rtmps://a.rtmps.youtube.com/live2/***", secretName: true, startedAt: started }),
-    push({ mediaSessionId: "p-2", sourceStreamName: "morning-show", streamName: "rtmp_morning-show", startedAt: started, muted: true }),
-    push({ mediaSessionId: "p-3", sourceStreamName: "lobby", streamName: "rtmp_lobby", rtmpUrl: "rtmp://media.example/live", target: "rtmp://media.example/live/***", startedAt: started,
-      status: "RECONNECTING", reason: "peer_closed", info: "The server closed the connection.", attempts: 4 }),
-    push({ mediaSessionId: "p-4", sourceStreamName: "lobby", streamName: "rtmp_lobby", rtmpUrl: "rtmp://slow.example/live", target: "rtmp://slow.example/live/***", startedAt: started,
-      status: "DEGRADED", reason: "peer_slow", info: "The server takes less than is sent.", droppedFrames: 64, queuedMs: 2400 }),
-  ];
-  mock.find = (n) => (pushes.length === 0 ? 404 : pushes.map((one, i) => ({ ...one, bitrate: 2400 + 300 * Math.sin(n + i), queuedMs: one.queuedMs + (n % 4) * 60 })));
-  mock.streams = () => [stream({ name: "morning-show" }), stream({ mediaSessionId: "s-2", name: "lobby", width: 640, height: 360, mediaProvider: "RTMP", videoCodec: "H264", audioCodec: "mpeg4-generic" }),
-    stream({ mediaSessionId: "s-4", name: "tower", videoCodec: "unknown-codec-of-a-day", audioCodec: "speex", width: 3840, height: 2160, bitrate: 12_345 }),
-    stream({ mediaSessionId: "s-3", name: "lobby", published: false, status: "PLAYING", mediaType: "play", mediaProvider: "WHEP", fps: 0 })];
-  mock.calls = () => [
-    call({ rtmpStreamStatus: "PUBLISHING", rtmpUrl: "rtmp://localhost/live", rtmpStream: "hidden-key-of-the-call", streamName: "lobby" }),
-    call({ callId: "c-2", incoming: true, status: "HOLD", caller: "+49 30 1234567", callee: "studio", visibleName: "Reception", videoCodec: "", digits: "12#",
-      injected: "music.wav", streamName: "sip-a-long-id-that-an-application-has-made", mediaProvider: "WebRTC" }),
-    call({ callId: "c-3", status: "RING", callee: "sip:room@meet.example", answeredAt: undefined, audioCodec: "", videoCodec: "", packetsReceived: 0, packetsLost: 0 }),
-    call({ callId: "c-4", status: "FAILED", callee: "1009", reason: "media_timeout", info: "no RTP from 192.0.2.9; NAT?", endedAt: Date.now() - 1000 }),
-  ];
-  mock.sessions = () => [session(), session({ sessionId: "s-2", status: "DISCONNECTED", clientAddress: "198.51.100.20:40001", publishers: 0, players: 1 })];
-  mock.history = () => [
-    push({ mediaSessionId: "h-1", sourceStreamName: "lobby", streamName: "live_77_secret?bandwidthtest=a%2Fb", rtmpUrl: "rtmps://live.twitch.tv/app/live%5F77_secret?bandwidthtest=a%2Fb",
-      target: "rtmps://live.twitch.tv/app/***", secretName: true, status: "FAILED",
-      reason: "key_rejected", info: "NetStream.Publish.BadName", startedAt: started, endedAt: started + 900 }),
-    push({ mediaSessionId: "h-2", sourceStreamName: "evening", streamName: "rtmp_evening", status: "ENDED", reason: "terminated", info: "", startedAt: started - 9e6, endedAt: started }),
-  ];
-  return pushes;
-}
-
 test("shows everything except secrets", async (t) => {
   const { page, text, says, errors } = await open(t, busy);
   await says("#pushes", /morning-show/);
@@ -98,19 +64,6 @@ test("shows everything except secrets", async (t) => {
   assert.match(await text("#sessions-empty"), /Nothing here matches/);
   assert.deepEqual(errors, []);
 });
-
-const node = (fields = {}) => ({ nodeId: "berlin-1", state: "ready", version: "1.4.0", startedAt: Date.now() - 3_700_000, cores: 0.42, coresAllowed: 7.5,
-  streams: 3, pushes: 4, players: 25, ...fields });
-
-/** Makes the server one of three. */
-function several(mock) {
-  const nodes = [node({ self: true }), node({ nodeId: "berlin-2", state: "full", version: "1.3.9", cores: 7.31, streams: 1 }), node({ nodeId: "paris", state: "draining", streams: 0 })];
-  mock.methods["node/find_all"] = () => nodes;
-  const pushes = busy(mock);
-  pushes[0].nodeId = "berlin-1";
-  Object.assign(pushes[1], { nodeId: "rome", stale: true, status: "AWAITING", reason: "node_lost", info: "The server that had the push is gone. The push waits for its publisher." });
-  return nodes;
-}
 
 test("a server alone shows no table of servers", async (t) => {
   const { page, says } = await open(t, (mock) => {

@@ -4,8 +4,9 @@ import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { after, before, describe, test } from "node:test";
 import { faults, photograph } from "./lib/accessibility.mjs";
-import { launch } from "./lib/browser.mjs";
-import { push } from "./lib/mock-server.mjs";
+import { launch, watchConsole } from "./lib/browser.mjs";
+import { showStream } from "./lib/console-world.mjs";
+import { MockServer, push } from "./lib/mock-server.mjs";
 import { openStudio, until } from "./lib/studio-page.mjs";
 import { destinationWords, reasons } from "./.build/web/pages/words.js";
 
@@ -61,7 +62,7 @@ describe("the translations", () => {
     const names = await readdir(pages);
     const html = (await Promise.all(names.filter((name) => name.endsWith(".html")).map((name) => readFile(new URL(name, pages), "utf8"))))
       .filter((page) => page.includes("data-translated"));
-    assert.equal(html.length, 3);
+    assert.equal(html.length, 4);
     for (const page of html) {
       for (const text of textsOf(page)) {
         assert.ok(english.includes(text) || sameInAll.test(text), `“${text}” is in a page and in no language`);
@@ -114,6 +115,20 @@ function englishOf(page, texts) {
   }, { known: english.filter((text) => texts[text] !== text), words: englishWords.source });
 }
 
+/** Nothing of a page is English, and all of it fits, on a phone and on a desk. */
+async function judge(page, code, what) {
+  assert.equal(await page.evaluate(() => document.documentElement.lang), attributes[code]);
+  assert.deepEqual(await englishOf(page, all[code]), [], what);
+  await page.setViewportSize({ width: 360, height: 780 });
+  const [wide, width] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+  assert.ok(wide <= width, `${what}: ${wide} px wide of ${width}`);
+  await photograph(page, `language-${code}-${what}-phone`);
+  await page.setViewportSize({ width: 1280, height: 860 });
+  await photograph(page, `language-${code}-${what}`);
+}
+
+const attributes = { de: "de", es: "es", pt: "pt-BR", ru: "ru", zh: "zh-Hans" };
+
 let browser;
 
 before(async () => {
@@ -124,33 +139,22 @@ after(() => browser?.close());
 const chosen = (page) => page.evaluate(() => [document.documentElement.lang, document.getElementById("go").textContent]);
 
 describe("the studio", () => {
-  const attributes = { de: "de", es: "es", pt: "pt-BR", ru: "ru", zh: "zh-Hans" };
   for (const code of codes) {
     test(`in ${code}, off air and live`, async (t) => {
       const { page, errors, phase, text, start } = await openStudio(t, browser, (mock) => {
         mock.find = () => [push({ status: "RECONNECTING", reason: "tcp_refused", attempts: 3 })];
       }, { locale: code });
-      const judge = async (what) => {
-        assert.deepEqual(await englishOf(page, all[code]), [], what);
-        await page.setViewportSize({ width: 360, height: 780 });
-        const [wide, width] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
-        assert.ok(wide <= width, `${what}: ${wide} px wide of ${width}`);
-        await photograph(page, `language-${code}-${what}-phone`);
-        await page.setViewportSize({ width: 1280, height: 860 });
-        await photograph(page, `language-${code}-${what}`);
-      };
-      assert.equal(await page.evaluate(() => document.documentElement.lang), attributes[code]);
       assert.equal(await text("go"), all[code].Start);
       await page.evaluate(() => document.querySelectorAll("details").forEach((part) => (part.open = true)));
       await page.waitForFunction(() => !document.querySelector("[data-piece]"));
-      await judge("off air");
+      await judge(page, code, "off air");
       await start("");
       assert.equal(await text("name-problem"), all[code]["Give the stream a name."]);
       await start();
       await phase("pushing");
       await page.waitForFunction((wanted) => document.getElementById("state").textContent === wanted,
         all[code]["Connection to {host} lost; trying again"].replace("{host}", "localhost:1935"));
-      await judge("live");
+      await judge(page, code, "live");
       assert.deepEqual(await faults(page), []);
       assert.deepEqual(errors, []);
     });
@@ -211,4 +215,43 @@ describe("the studio", () => {
     await start();
     await phase("live");
   });
+});
+
+/** Opens a page of a mock server in a language. */
+async function openPage(t, code, path, setUp) {
+  const mock = await MockServer.start(browser);
+  setUp(mock);
+  const page = await browser.newPage({ locale: code, viewport: { width: 1280, height: 860 } });
+  page.setDefaultTimeout(15_000);
+  const errors = watchConsole(page);
+  t.after(async () => {
+    await page.close();
+    await mock.close().catch(() => undefined);
+  });
+  await page.goto(mock.address + path);
+  return { mock, page, errors };
+}
+
+/** The text of a part of a page is this one, in the language. */
+const says = (page, selector, text) => page.waitForFunction(([where, wanted]) => document.querySelector(where)?.innerText.trim() === wanted, [selector, text]);
+
+describe("the page about a stream", () => {
+  for (const code of ["de", "ru"]) {
+    test(`in ${code}`, async (t) => {
+      const texts = all[code];
+      const { page, errors } = await openPage(t, code, "stream?name=morning", showStream);
+      await page.waitForFunction(() => document.querySelector("#picture").naturalWidth > 0 && document.querySelector("#history li"));
+      assert.equal(await page.locator("#state-text").innerText(), texts.Published);
+      await judge(page, code, "stream");
+      assert.deepEqual(await faults(page), []);
+      await page.locator("#push").click();
+      await says(page, "#form-title", texts["Push “{name}” to"].replace("{name}", "morning"));
+      assert.deepEqual(await englishOf(page, texts), [], "the form");
+      await page.keyboard.press("Escape");
+      await page.locator("#stop").click();
+      await says(page, "#confirm-title", texts["Stop the stream “{name}”?"].replace("{name}", "morning"));
+      assert.deepEqual(await englishOf(page, texts), [], "the question");
+      assert.deepEqual(errors, []);
+    });
+  }
 });

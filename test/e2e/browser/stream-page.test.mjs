@@ -4,10 +4,10 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { faults, inEveryLook, photograph } from "./lib/accessibility.mjs";
 import { launch, watchConsole } from "./lib/browser.mjs";
-import { MockServer, push, stream } from "./lib/mock-server.mjs";
+import { failedPush, jpeg, showStream as show } from "./lib/console-world.mjs";
+import { MockServer } from "./lib/mock-server.mjs";
 
 const timeout = 15_000;
-const jpeg = Buffer.from("/9j/4AAQSkZJRgABAgAAAQABAAD//gAQTGF2YzU5LjM3LjEwMAD/2wBDAAgoKC8oLzc3Nzc3N0E8QUNDQ0FBQUFDQ0NISEhVVVVISEhDQ0hIUFBVVVxfXFdXVVdfX2RkZHh4c3OMjJGsrM//xABNAAEBAAAAAAAAAAAAAAAAAAAABgEBAQEAAAAAAAAAAAAAAAAAAAUHEAEAAAAAAAAAAAAAAAAAAAAAEQEAAAAAAAAAAAAAAAAAAAAA/8AAEQgAJABAAwEiAAIRAAMRAP/aAAwDAQACEQMRAD8AmQFZn4AAAAAAAAAAAAAAAAAAAAAD/9k=", "base64");
 let browser;
 
 before(async () => {
@@ -30,30 +30,6 @@ async function open(t, setUp, name = "morning") {
   const says = (selector, pattern) => page.waitForFunction(
     ([where, source]) => new RegExp(source).test((document.querySelector(where)?.innerText ?? "").replaceAll(/\s+/g, " ")), [selector, pattern.source]);
   return { mock, page, errors, text, says };
-}
-
-const startedAt = Date.now() - 60_000;
-const failedPush = (fields = {}) => push({ mediaSessionId: "p-failed", sourceStreamName: "morning", streamName: "***", secretName: true, rtmpUrl: "rtmps://live.twitch.tv/app/***",
-  target: "rtmps://live.twitch.tv/app/***", status: "FAILED", reason: "key_rejected", info: "BadName", startedAt, endedAt: startedAt + 4000, ...fields });
-
-/** A stream over WebRTC with two players and two pushes. */
-function show(mock, name = "morning") {
-  const world = { streams: [stream({ name }), stream({ mediaSessionId: "s-2", name, published: false, mediaType: "play" }), stream({ mediaSessionId: "s-3", name, published: false, mediaType: "play" })],
-    pushes: [push({ mediaSessionId: "p-live", sourceStreamName: name, startedAt }), failedPush({ sourceStreamName: name }), push({ mediaSessionId: "p-other", sourceStreamName: "other", streamName: name })] };
-  let packets = 0;
-  mock.methods["stream/find"] = () => {
-    packets += 970;
-    return world.streams.map((one) => (one.published ? { ...one, reception: { packets, lost: Math.round(packets / 970) * 30, late: 0, nacks: 9, brokenFrames: 0, jitterMs: 4.2, roundTripMs: 31 } } : one));
-  };
-  mock.find = () => world.pushes;
-  mock.history = () => [failedPush({ sourceStreamName: name })];
-  mock.methods["stream/snapshot"] = () => jpeg;
-  mock.terminate = () => {
-    const id = JSON.parse(mock.last("POST /rest-api/push/terminate").body).mediaSessionId;
-    world.pushes = world.pushes.filter((one) => one.mediaSessionId !== id);
-    return 200;
-  };
-  return world;
 }
 
 test("shows how a stream looks, how it gets here and where it goes", async (t) => {
