@@ -145,9 +145,6 @@ func NewOn(ctx context.Context, ports *Ports, cfg config.Config, version string,
 	a.sipSockets, ports.sip = ports.sip, nil
 	a.cfg.State.Lock, ports.lock = ports.lock, nil
 	cfg.State = a.cfg.State
-	if a.tracer, err = trace.New(ctx, cfg.Trace, a.cfg.REST.NodeID, version, os.Getenv, log); err != nil {
-		return nil, err
-	}
 	if a.state, err = state.Open(ctx, cfg.State, log); err != nil {
 		return nil, err
 	}
@@ -156,6 +153,13 @@ func NewOn(ctx context.Context, ports *Ports, cfg config.Config, version string,
 	a.drainer = newDrainer(cfg.Drain, a.hub.Len, a.hub.Refuse, log)
 	if err := a.openCluster(ctx); err != nil {
 		return nil, err
+	}
+	// In a cluster the name of this node is known now.
+	if a.tracer, err = trace.New(ctx, cfg.Trace, a.cfg.REST.NodeID, version, os.Getenv, log); err != nil {
+		return nil, err
+	}
+	if a.router != nil {
+		a.router.Trace(a.tracer)
 	}
 	if err := a.openTokens(ctx); err != nil {
 		return nil, err

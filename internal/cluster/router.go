@@ -18,6 +18,7 @@ import (
 	"transponder/internal/panics"
 	"transponder/internal/state"
 	"transponder/internal/stream"
+	"transponder/internal/trace"
 )
 
 // Peers sends requests to the other processes of the cluster. *Cluster is one.
@@ -80,14 +81,15 @@ var ErrNoAnswer = errors.New("a server of the cluster does not answer")
 // errBusy means that too many long answers wait to be fetched.
 var errBusy = errors.New("too many answers wait to be fetched")
 
-// Router hands requests to the process that has what they are about. Any goroutine may call the methods. Serve and Has are called before
-// the cluster runs.
+// Router hands requests to the process that has what they are about. Any goroutine may call the methods. Serve, Trace and Has
+// are called before the cluster runs.
 type Router struct {
 	peers  Peers
 	sealer state.Sealer
 	log    *slog.Logger
 
 	handler http.Handler
+	tracer  *trace.Tracer // nil: there are no traces
 	has     map[Kind]func(id string) bool
 
 	panics  panics.Counter
@@ -135,6 +137,9 @@ func (r *Router) Serve(h http.Handler) { r.handler = h }
 
 // Has sets how this process finds out whether it has something.
 func (r *Router) Has(k Kind, f func(id string) bool) { r.has[k] = f }
+
+// Trace sets what makes the spans of calls.
+func (r *Router) Trace(t *trace.Tracer) { r.tracer = t }
 
 // Ready is nil if this process knows which others live. If not, what is not here may be elsewhere.
 func (r *Router) Ready() error { return r.peers.Informed() }
@@ -209,7 +214,13 @@ func NewCall(req *http.Request, body []byte, headers ...string) Call {
 // answer in time: then it may have done what the call asks for.
 func (r *Router) Ask(ctx context.Context, to Owner, c Call) (Reply, error) {
 	r.asked.Add(1)
+	if c.Header = c.Header.Clone(); c.Header == nil { // AskAll asks many
+		c.Header = http.Header{}
+	}
+	span := r.tracer.HandOver(ctx, c.Header)
+	span.Set("transponder.node", to.Node)
 	reply, err := r.ask(ctx, to, c)
+	endSpan(span, reply, err)
 	if err != nil {
 		r.unheard.Add(1)
 		r.log.Warn("another server did not answer", "node", to.Node, "path", pathOf(c.Path), "err", err)
@@ -217,6 +228,21 @@ func (r *Router) Ask(ctx context.Context, to Owner, c Call) (Reply, error) {
 	}
 	reply.Node = to.Node
 	return reply, nil
+}
+
+// endSpan ends the span of a call.
+func endSpan(s trace.Span, reply Reply, err error) {
+	switch {
+	case err == nil:
+		s.SetInt("http.response.status_code", reply.Status)
+		s.End()
+	case errors.Is(err, ErrGone):
+		s.Fail("node_gone", "The other server has ended, or is cut off.")
+	case errors.Is(err, ErrNoAnswer):
+		s.Fail("no_answer", "The other server did not answer in time.")
+	default:
+		s.Fail("internal", "The request could not be handed over.")
+	}
 }
 
 // pathOf returns a path without its query, which may hold a secret.

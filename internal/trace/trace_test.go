@@ -307,6 +307,31 @@ func TestRejected(t *testing.T) {
 	}
 }
 
+// The name of a span can be kept as text. Nothing is kept of a span that nobody will see.
+func TestLinkAsText(t *testing.T) {
+	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	for _, tt := range []struct{ text, want string }{
+		{parent, parent},
+		{"", ""},
+		{"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331", ""},
+		{"01" + parent[2:], ""},
+		{"00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01", ""},
+		{"00-00000000000000000000000000000000-b7ad6b7169203331-01", ""},
+		{"00-0af7651916cd43dd8448eb211c80319-b7ad6b7169203331-01", ""},
+	} {
+		if got := ParseLink(tt.text).String(); got != tt.want {
+			t.Errorf("%q becomes %q, want %q", tt.text, got, tt.want)
+		}
+	}
+	c := testkit.NewCollector(t)
+	t.Setenv("OTEL_TRACES_SAMPLER", "always_off")
+	tracer, stop := started(t, c.URL, nil)
+	defer stop()
+	if _, s := tracer.Begin(t.Context(), "push", Link{}); s.Link().String() != "" {
+		t.Errorf("of a span that nobody will see is kept %q", s.Link())
+	}
+}
+
 // Without a collector all of it costs no memory.
 func off(ctx context.Context, t *Tracer) {
 	steps := t.Steps(ctx, "publish", "answer")
@@ -318,8 +343,9 @@ func off(ctx context.Context, t *Tracer) {
 	_, tcp := Start(ctx, "TCP")
 	tcp.SetInt("network.peer.port", 1935)
 	tcp.Fail("timeout", "The server did not answer in time.")
-	_, again := t.BeginTrace(ctx, "reconnect", push.Link())
+	_, again := t.BeginTrace(ctx, "reconnect", push.Link(), steps.Link())
 	again.End()
+	t.HandOver(ctx, nil).End()
 	push.End()
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -98,11 +99,8 @@ func (t *Tracer) Incoming(h http.Handler) http.Handler {
 	})
 }
 
-// Link names a span that may be over. The zero Link names none.
-type Link struct{ context oteltrace.SpanContext }
-
-// Begin begins a span that belongs to no work of this server. If the client of the request has a trace, the span is part of that trace, and has a
-// link to the span of. Otherwise the span is part of the trace of.
+// Begin begins a span that belongs to no work of this server. If the client of the request has a trace, the span is inside of the client's span, and
+// has a link to the span of, unless that one is in the same trace. Otherwise the span is inside of the span of.
 func (t *Tracer) Begin(ctx context.Context, name string, of Link) (context.Context, Span) {
 	if t == nil {
 		return ctx, Span{}
@@ -110,24 +108,38 @@ func (t *Tracer) Begin(ctx context.Context, name string, of Link) (context.Conte
 	options := []oteltrace.SpanStartOption{oteltrace.WithSpanKind(oteltrace.SpanKindServer)}
 	switch client := oteltrace.SpanContextFromContext(ctx); {
 	case !of.context.IsValid():
-	case client.IsValid() && client.TraceID() != of.context.TraceID():
-		options = append(options, oteltrace.WithLinks(oteltrace.Link{SpanContext: of.context}))
-	default:
+	case !client.IsValid():
 		ctx = oteltrace.ContextWithRemoteSpanContext(ctx, of.context)
+	case client.TraceID() != of.context.TraceID():
+		options = append(options, oteltrace.WithLinks(oteltrace.Link{SpanContext: of.context}))
 	}
 	ctx, span := t.tracer.Start(ctx, name, options...)
 	return ctx, Span{span}
 }
 
-// BeginTrace begins a span that is the first of a trace, and has a link to the span of.
-func (t *Tracer) BeginTrace(ctx context.Context, name string, of Link) (context.Context, Span) {
+// BeginTrace begins a span that is the first of a trace, and has links to the spans of. Of spans of one trace the first one is meant.
+func (t *Tracer) BeginTrace(ctx context.Context, name string, of ...Link) (context.Context, Span) {
 	if t == nil {
 		return ctx, Span{}
 	}
-	options := []oteltrace.SpanStartOption{oteltrace.WithNewRoot()}
-	if of.context.IsValid() {
-		options = append(options, oteltrace.WithLinks(oteltrace.Link{SpanContext: of.context}))
+	var links []oteltrace.Link
+	for _, l := range of {
+		same := func(other oteltrace.Link) bool { return other.SpanContext.TraceID() == l.context.TraceID() }
+		if l.context.IsValid() && !slices.ContainsFunc(links, same) {
+			links = append(links, oteltrace.Link{SpanContext: l.context})
+		}
 	}
-	ctx, span := t.tracer.Start(ctx, name, options...)
+	ctx, span := t.tracer.Start(ctx, name, oteltrace.WithNewRoot(), oteltrace.WithLinks(links...))
 	return ctx, Span{span}
+}
+
+// HandOver begins a span of work that another server does for the client of a request. The headers that the other server gets make what it does a
+// part of the span. If the client has no trace, HandOver begins nothing.
+func (t *Tracer) HandOver(ctx context.Context, header http.Header) Span {
+	if t == nil || !oteltrace.SpanContextFromContext(ctx).IsValid() {
+		return Span{}
+	}
+	ctx, span := t.tracer.Start(ctx, "hand over", oteltrace.WithSpanKind(oteltrace.SpanKindClient))
+	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(header))
+	return Span{span}
 }

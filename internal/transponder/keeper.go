@@ -44,7 +44,8 @@ type Record struct {
 	Begun  int64    `json:"started"`
 	Tries  int      `json:"attempts"`
 	Ever   bool     `json:"everLive,omitempty"`
-	Seq    uint64   `json:"seq"` // of the last event
+	Seq    uint64   `json:"seq"`             // of the last event
+	Trace  string   `json:"trace,omitempty"` // of the request; a trace.Link
 	Muted  bool     `json:"muted,omitempty"`
 	Sound  string   `json:"sound,omitempty"` // file that plays
 	Loop   bool     `json:"loop,omitempty"`

@@ -281,10 +281,7 @@ func (p *push) begin(ctx context.Context, to successor, addrs []netip.Addr, othe
 	if err := p.passLimit(ctx); err != nil {
 		return nil, err
 	}
-	before := p.lost
-	if before.Reason == ReasonNone {
-		before = p.machine.now()
-	}
+	before := p.before()
 	p.lost = pushStatus{}
 	p.at.Store(int32(to.address))
 	p.tried(to.address)
@@ -300,6 +297,14 @@ func (p *push) begin(ctx context.Context, to successor, addrs []netip.Addr, othe
 		p.in.Restart()
 	}
 	return l, err
+}
+
+// before says why the push has no connection: the reason and the detail of a status. Only run may call it.
+func (p *push) before() pushStatus {
+	if p.lost.Reason != ReasonNone {
+		return p.lost
+	}
+	return p.machine.now()
 }
 
 // tried counts a connection to an address.

@@ -194,6 +194,7 @@ func (r *Registry) claim(ctx context.Context, req Request, addresses []*address)
 	if err != nil {
 		return nil, err
 	}
+	record.Trace = trace.Of(ctx).Link().String()
 	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
 	defer cancel()
 	claim, err := r.parts.Keeper.Claim(ctx, record)
@@ -211,8 +212,9 @@ const claimTimeout = 5 * time.Second
 
 // newPush makes a push that was claimed. The span is that of the request; the zero Span: it was claimed without one.
 func (r *Registry) newPush(whole trace.Span, req Request, addresses []*address, src *stream.Source, claim Claim, player SoundPlayer) *push {
-	id, target := claim.Record().ID, addresses[0].target
-	log, traces := r.log.With("stream", req.StreamName, "push", id, "target", target), newTraces(r.parts.Tracer, whole)
+	record, target := claim.Record(), addresses[0].target
+	id := record.ID
+	log, traces := r.log.With("stream", req.StreamName, "push", id, "target", target), newTraces(r.parts.Tracer, whole, trace.ParseLink(record.Trace))
 	return newPush(pushConfig{
 		id: id, cfg: r.cfg, req: req, target: target, src: src, profile: req.profile(r.cfg.KeepAspect),
 		parts: r.parts, journal: r.journal, panics: &r.panics, switched: &r.switched, figures: &r.figures, log: traces.logger(log), plainLog: log, traces: traces,

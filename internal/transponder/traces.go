@@ -16,17 +16,18 @@ type traces struct {
 	current trace.Current // for the log
 
 	whole trace.Span // from the request on; written before run
+	link  trace.Link // names whole, also if it was the span of another process
 
 	attempt trace.Span // owned by run; the present one
 	first   trace.Span // owned by run; until the first media was sent on the connection
 }
 
-// newTraces makes the traces of a push whose request has a span. It returns nil if there are no traces.
-func newTraces(t *trace.Tracer, whole trace.Span) *traces {
+// newTraces makes the traces of a push whose request has a span, or had the one that the link names. It returns nil if there are no traces.
+func newTraces(t *trace.Tracer, whole trace.Span, link trace.Link) *traces {
 	if t == nil {
 		return nil
 	}
-	made := &traces{tracer: t, whole: whole}
+	made := &traces{tracer: t, whole: whole, link: link}
 	made.current.Set(whole)
 	return made
 }
@@ -36,7 +37,7 @@ func (t *traces) leg() *traces {
 	if t == nil {
 		return nil
 	}
-	return newTraces(t.tracer, t.whole)
+	return newTraces(t.tracer, t.whole, t.link)
 }
 
 // logger returns a logger whose lines name the present trace.
@@ -55,6 +56,9 @@ func (t *traces) trying(ctx context.Context, p *push) context.Context {
 	at := p.at.Load()
 	if !t.whole.On() {
 		ctx, t.attempt = t.reconnect(ctx, p, p.addresses[at].target, int(at))
+		if before := p.before().Reason; before != ReasonNone {
+			t.attempt.Set("transponder.after", string(before))
+		}
 		return ctx
 	}
 	ctx, t.attempt = trace.Start(ctx, "connect")
@@ -62,15 +66,24 @@ func (t *traces) trying(ctx context.Context, p *push) context.Context {
 	return ctx
 }
 
-// reconnect begins the trace of a connection after the first one, to a target of the address with that index. Any goroutine may call it.
+// reconnect begins the trace of a connection after the first one, to a target of the address with that index. It has links to the request and to
+// the publisher. Any goroutine may call it.
 func (t *traces) reconnect(ctx context.Context, p *push, to pushTarget, address int) (context.Context, trace.Span) {
 	if t == nil {
 		return ctx, trace.Span{}
 	}
-	ctx, span := t.tracer.BeginTrace(ctx, "reconnect", t.whole.Link())
+	ctx, span := t.tracer.BeginTrace(ctx, "reconnect", t.link, p.publisher())
 	t.current.Set(span)
 	p.describe(span, to, address)
 	return ctx, span
+}
+
+// publisher names the span of the publisher whose stream is sent.
+func (p *push) publisher() trace.Link {
+	if p.front != nil {
+		p = p.front
+	}
+	return p.source().Info().Steps.Link()
 }
 
 // describe notes which push a span is about, and which of several addresses.

@@ -9,8 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"transponder/internal/stream"
 	"transponder/internal/testkit"
 	"transponder/internal/testkit/tracekit"
+	"transponder/internal/trace"
 )
 
 func within(parent testkit.TraceSpan) func(testkit.TraceSpan) bool {
@@ -142,5 +144,55 @@ func TestTraceOfAddressesInTurn(t *testing.T) {
 		if s.Name == "reconnect" {
 			t.Errorf("an attempt is no part of the trace of the push: %+v", s)
 		}
+	}
+}
+
+// The reconnect of a push that another process goes on with has links to the request that began the push and to the publisher that came back.
+func TestTraceOfResume(t *testing.T) {
+	c, tracer := tracekit.Start(t)
+	keeper := newFakeKeeper()
+	traced := func(p *Parts) { p.Keeper, p.Tracer = keeper, tracer }
+	server := testkit.NewRTMPServer(t, testkit.Script{})
+	publish := func(b *bench) (*source, trace.Link) {
+		t.Helper()
+		steps := tracer.Steps(t.Context(), "publish", "answer")
+		src, err := b.hub.Publish(stream.Info{Name: "s", ID: "s", HasVideo: true, HasAudio: true, AskKeyFrame: func() {}, Steps: steps})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { src.Close(nil) })
+		src.SetLive()
+		return &source{Source: src, video: realVideo(t), audio: realAudio}, steps.Link()
+	}
+	traceOf := func(l trace.Link) string { return strings.Split(l.String(), "-")[1] }
+	b := newBenchWith(t, nil, traced)
+	s, first := publish(b)
+	id := b.start(Request{StreamName: "s", URL: server.URL("live")}).ID
+	s.live(t, server)
+	b.wait("record of a live push", func() bool { return keeper.record(t).State == Live.String() })
+	push := c.Await(t, "push", func(s testkit.TraceSpan) bool { return s.Trace == traceOf(first) })
+	if want := trace.ParseLink(keeper.record(t).Trace); traceOf(want) != push.Trace {
+		t.Errorf("the record names the trace %v, want %s", want, push.Trace)
+	}
+
+	keeper.crash()
+	s.Close(nil)
+	b.stop()
+	keeper.edit(func(r *Record) { r.Anchor -= 60_000 }) // the frames of this test are ahead of the clock
+	b = newBenchWith(t, nil, traced)
+	if err := b.Restore(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	s, second := publish(b)
+	b.wait("live again", func() bool {
+		s.write(10, 20)
+		return b.Find(Filter{ID: id})[0].State == Live
+	})
+	again := c.Await(t, "reconnect", func(s testkit.TraceSpan) bool { return s.Attributes["transponder.push"] == id })
+	if want := []string{push.Trace, traceOf(second)}; again.Failed || again.Parent != "" || !slices.Equal(again.Links, want) {
+		t.Errorf("the reconnect %+v, want links to %q", again, want)
+	}
+	if again.Attributes["transponder.after"] != string(ReasonRestarted) || again.Attributes["transponder.attempt"] != "2" {
+		t.Errorf("the reconnect has %v", again.Attributes)
 	}
 }

@@ -34,6 +34,8 @@ type group struct {
 	url  string          // of NATS, if the test has its own
 	key  string          // file that all share
 	js   nats.JetStreamContext
+
+	environment []string // of the servers, beside that of the test
 }
 
 // member is one server of a group.
@@ -93,7 +95,7 @@ func (g *group) beginAs(program, id string, settings ...string) *member {
 		g.t.Cleanup(m.link.Stop)
 		url = "nats://" + m.link.Listen
 	}
-	m.server = buildServerAt(g.t, g.t.TempDir(), nil, append([]string{
+	m.server = buildServerAt(g.t, g.t.TempDir(), g.environment, append([]string{
 		"cluster_nats_url=" + url, "cluster_node_id=" + id, "secrets_key_file=" + g.key,
 	}, settings...)...)
 	m.cmd.Path = program

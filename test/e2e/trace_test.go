@@ -25,6 +25,45 @@ func (t traced) RoundTrip(r *http.Request) (*http.Response, error) {
 	return http.DefaultTransport.RoundTrip(r)
 }
 
+// publishTraced publishes until the test ends, for a client that has a trace.
+func publishTraced(t *testing.T, s *server, name string, client traced) {
+	t.Helper()
+	p := testkit.NewPublisher(testkit.DefaultPublisherConfig())
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx, s.tracedExchange(name, client)) }()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+	})
+	select {
+	case <-p.Connected():
+	case err := <-ended:
+		ended <- nil
+		t.Fatalf("publish: %v", err)
+	case <-time.After(15 * time.Second):
+		t.Fatalf("%s is not connected after 15 s", name)
+	}
+}
+
+// tracedExchange exchanges the offer of a client that has a trace.
+func (s *server) tracedExchange(name string, client traced) func(ctx context.Context, offer string) (string, error) {
+	return func(ctx context.Context, offer string) (string, error) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.whipURL(name), strings.NewReader(offer))
+		if err != nil {
+			return "", err
+		}
+		req.Header.Set("Content-Type", "application/sdp")
+		resp, err := (&http.Client{Transport: client}).Do(req)
+		if err != nil {
+			return "", err
+		}
+		defer resp.Body.Close()
+		answer, err := io.ReadAll(resp.Body)
+		return string(answer), err
+	}
+}
+
 // A collector gets one trace from the offer of a WHIP client to the first picture at an RTMP server, inside of the trace of the client, and one of
 // the reconnect. A push to the server itself shows a publisher by RTMP. The log names the traces, and no span has a stream key.
 func TestTraces(t *testing.T) {
@@ -35,34 +74,7 @@ func TestTraces(t *testing.T) {
 	s := startServerIn(t, []string{"OTEL_BSP_SCHEDULE_DELAY=100", "OTEL_RESOURCE_ATTRIBUTES=deployment.environment=test"},
 		"otel_endpoint="+collector.URL, "log_json=true", "rtmp_push_restore=true", "rtmp_push_restore_interval_ms=100")
 
-	p := testkit.NewPublisher(testkit.DefaultPublisherConfig())
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() {
-		ended <- p.Run(ctx, func(ctx context.Context, offer string) (string, error) {
-			req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.whipURL("cam"), strings.NewReader(offer))
-			if err != nil {
-				return "", err
-			}
-			req.Header.Set("Content-Type", "application/sdp")
-			resp, err := (&http.Client{Transport: traced{"00-" + clientTrace + "-" + clientSpan + "-01"}}).Do(req)
-			if err != nil {
-				return "", err
-			}
-			defer resp.Body.Close()
-			answer, err := io.ReadAll(resp.Body)
-			return string(answer), err
-		})
-	}()
-	defer func() { cancel(); <-ended }()
-	select {
-	case <-p.Connected():
-	case err := <-ended:
-		ended <- nil
-		t.Fatalf("publish: %v", err)
-	case <-time.After(15 * time.Second):
-		t.Fatal("the publisher is not connected after 15 s")
-	}
+	publishTraced(t, s, "cam", traced{"00-" + clientTrace + "-" + clientSpan + "-01"})
 	started := func(rtmpURL string) (id string) {
 		var answer struct {
 			ID string `json:"mediaSessionId"`
