@@ -127,6 +127,8 @@ var mediaTypes = map[string]string{
 	".json": "application/json; charset=utf-8",
 	".map":  "application/json; charset=utf-8",
 	".svg":  "image/svg+xml",
+	".ts":   "text/plain; charset=utf-8", // the examples as they were written, for people
+	".tsx":  "text/plain; charset=utf-8",
 }
 
 func (h *handler) add(name string, content []byte) {

@@ -24,6 +24,7 @@ var (
 		"watch.html":          {Data: []byte("<!doctype html><title>Watch</title>")},
 		"console.html":        {Data: []byte("<!doctype html><title>Console</title>")},
 		"examples/index.html": {Data: []byte("<!doctype html><title>Examples</title>")},
+		"examples/play.ts":    {Data: []byte("const player = 1;")},
 		"examples/play.html":  {Data: []byte("<!doctype html><title>Play</title>")},
 
 		"docs/index.html.gz":      {Data: zipped("<!doctype html><title>Documentation</title>")},
@@ -85,6 +86,7 @@ func TestAnswers(t *testing.T) {
 		{"page by its file", "GET", "/console.html", 200, "text/html; charset=utf-8", "Console"},
 		{"page of a folder", "GET", "/examples/", 200, "text/html; charset=utf-8", "Examples"},
 		{"page in a folder", "GET", "/examples/play", 200, "text/html; charset=utf-8", "Play"},
+		{"script of it for people", "GET", "/examples/play.ts", 200, "text/plain; charset=utf-8", "const player"},
 		{"documentation", "GET", "/docs/", 200, "text/html; charset=utf-8", "Documentation"},
 		{"page of it by its file", "GET", "/docs/rest.html", 200, "text/html; charset=utf-8", "REST"},
 		{"page of it without suffix", "GET", "/docs/rest", 200, "text/html; charset=utf-8", "REST"},

@@ -4,7 +4,7 @@
 // Every NAME.html is a page, in subfolders too. If there is a NAME.ts beside the page, it is bundled with all its imports into
 // NAME.js. So is every NAME-worker.ts, which a page starts as a worker, and every translation in the folder languages. A module that a page loads by import() becomes a file of its own beside
 // the script of the page, see pieces.go. Style sheets are bundled in the same way. The builds of the SDK are written to the folder sdk, and the
-// documentation to the folder docs, beside the pages.
+// documentation to the folder docs, beside the pages. The scripts of the examples are there as they were written, too, for people who read them.
 package main
 
 import (
@@ -21,7 +21,7 @@ func main() {
 	dir := flag.String("dir", "web", "the folder that holds pages, sdk and dist")
 	sdk := flag.String("sdk", "", "make only the SDK, in this folder")
 	react := flag.String("react", "", "make only the React hooks, in this folder")
-	examples := flag.String("react-examples", "", "make only the examples of the React hooks, in this folder, for tests")
+	reactExamples := flag.String("react-examples", "", "make only the examples of the React hooks, in this folder, for tests")
 	docs := flag.String("docs", "", "make only the SDK's reference, in this document")
 	site := flag.String("site", "", "make only the documentation, as files in this `FOLDER`, which is replaced")
 	flag.Parse()
@@ -31,8 +31,8 @@ func main() {
 		err = writeSDK(src, *sdk)
 	case *react != "":
 		err = writeReact(*dir, *react)
-	case *examples != "":
-		err = writeReactExamples(*dir, *examples)
+	case *reactExamples != "":
+		err = writeReactExamples(*dir, *reactExamples)
 	case *docs != "":
 		err = writeDocs(src, *docs)
 	case *site != "":
@@ -72,6 +72,9 @@ func build(dir string) error {
 	for name, content := range builds {
 		files[filepath.Join("sdk", name)] = content
 	}
+	if files[filepath.Join(examples, reactExample)], err = os.ReadFile(filepath.Join(dir, "react", examples, reactExample)); err != nil {
+		return err
+	}
 	documents, err := documentation(dir, true)
 	if err != nil {
 		return err
@@ -91,6 +94,12 @@ var (
 	english   = filepath.Join(languages, "en.ts")
 )
 
+// The examples of the SDK, and the one for React, which needs React and so is no page of the server. All are shown as they were written.
+const (
+	examples     = "examples"
+	reactExample = "studio.tsx"
+)
+
 // list names the files to copy, and the files to bundle.
 func list(root string) (copied, entries []string, err error) {
 	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
@@ -105,6 +114,9 @@ func list(root string) (copied, entries []string, err error) {
 		case ".ts":
 			if strings.HasSuffix(name, "-worker.ts") || (filepath.Dir(name) == languages && name != english) {
 				entries = append(entries, name)
+			}
+			if filepath.Dir(name) == examples {
+				copied = append(copied, name)
 			}
 		case ".html":
 			script := strings.TrimSuffix(name, ".html") + ".ts"

@@ -1,7 +1,8 @@
-// The examples of the SDK that stand on elements and controllers, in a real browser. Each test decides what the server answers; TestSDKExamples drives
-// the other examples on the real server. Needs web/dist: run `make build` first.
+// The examples of the SDK in a real browser. Each test decides what the server answers; TestSDKExamples and TestLongExamples drive examples on the real
+// server. Needs web/dist: run `make build` first.
 
 import assert from "node:assert/strict";
+import { readdir, readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import { faults, inEveryLook, photograph } from "./lib/accessibility.mjs";
 import { launch } from "./lib/browser.mjs";
@@ -72,5 +73,25 @@ test("a screen in place of the camera, with its sound and without", { timeout: 6
   await page.getByRole("button", { name: "Stop" }).click();
   await says("Not published.");
   await until(() => socket.open.size === 0, "the socket is closed");
+  assert.deepEqual(errors, []);
+});
+
+test("each example is short, is in the list with its script, and opens without errors", { timeout: 60_000 }, async (t) => {
+  const folder = new URL("../../../web/pages/examples/", import.meta.url);
+  const files = (await readdir(folder)).filter((name) => /\.(html|ts)$/.test(name) && name !== "index.html");
+  for (const name of files) {
+    const lines = (await readFile(new URL(name, folder), "utf8")).split("\n").length - 1;
+    assert.ok(lines < 60, `${name} has ${lines} lines`);
+  }
+  const { mock, page, errors } = await open(t, "index");
+  const links = await page.locator("main li a").evaluateAll((all) => all.map((link) => link.getAttribute("href")));
+  const wanted = files.map((name) => `/examples/${name.replace(/\.html$/, "")}`);
+  assert.deepEqual(links.filter((link) => /^\/examples\/.*(?<!\.tsx)$/.test(link)).sort(), wanted.sort());
+  const openedElsewhere = ["elements", "screen", "two-way", "webrtc-as-rtmp"].map((name) => `/examples/${name}`); // above, and in sdk-examples.mjs
+  for (const link of wanted.filter((each) => !each.endsWith(".ts") && !openedElsewhere.includes(each))) {
+    await page.goto(new URL(link, mock.address).href);
+    await page.getByRole("link", { name: "The script of this page" }).and(page.locator(`[href="${link}.ts"]`)).waitFor();
+    assert.equal(await page.locator("h1").innerText(), (await page.title()).replace(" – Transponder", ""));
+  }
   assert.deepEqual(errors, []);
 });

@@ -1,9 +1,10 @@
-// Shows the examples: #player, #broadcast, or nothing.
+// Shows the examples: #player, #broadcast, #studio, or nothing.
 
 import { StrictMode, useSyncExternalStore } from "react";
 import { createRoot } from "react-dom/client";
 import { Broadcast } from "./broadcast.tsx";
 import { Player } from "./player.tsx";
+import { Studio } from "./studio.tsx";
 
 function subscribe(listener: () => void) {
   addEventListener("hashchange", listener);
@@ -17,6 +18,7 @@ function Examples() {
       <h1>Examples</h1>
       {example === "player" && <Player name={name} />}
       {example === "broadcast" && <Broadcast name={name} address="rtmp://far.example/live" />}
+      {example === "studio" && <Studio name={name} />}
     </main>
   );
 }
