@@ -28,7 +28,7 @@ func TestLongExamples(t *testing.T) {
 	if folder := os.Getenv("SCREENSHOTS"); folder != "" {
 		args = append(args, "--screenshot", folder)
 	}
-	b := startBrowser(t, "examples.mjs", args...)
+	b := startBrowser(t, "examples.mjs", append(args, "--seconds", "600")...)
 
 	b.await("both")
 	var pushes []push
@@ -60,9 +60,9 @@ func TestLongExamples(t *testing.T) {
 		t.Errorf("the pages complain: %v", stopped.ConsoleErrors)
 	}
 	s.waitNoPush()
-	judge(t, filepath.Join(n.dir, "first.flv"), expectation{seconds: 2, tone: true})
-	judge(t, filepath.Join(n.dir, "second.flv"), expectation{seconds: 4, tone: true})
-	judge(t, filepath.Join(n.dir, "react.flv"), expectation{seconds: 1, tone: true})
+	judge(t, filepath.Join(n.dir, "first.flv"), expectation{seconds: 2, tone: true, keyGap: 10})
+	judge(t, filepath.Join(n.dir, "second.flv"), expectation{seconds: 4, tone: true, keyGap: 10})
+	judge(t, filepath.Join(n.dir, "react.flv"), expectation{seconds: 1, tone: true, keyGap: 10})
 	shown := 0
 	for _, c := range meanColours(t, filepath.Join(n.dir, "pause.flv")) {
 		if c.near(0xc0, 0x20, 0x80) {

@@ -66,7 +66,7 @@ await main(async () => {
   await step("open the list", 20, async () => {
     await open("");
     await inspect("list");
-    await page.getByRole("link", { name: "Two-way streaming" }).press("Enter");
+    await page.getByRole("link", { name: "Two-way streaming", exact: true }).press("Enter");
     await page.waitForURL("**/two-way");
   });
   await step("publish", 40, async () => {
