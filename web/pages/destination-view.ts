@@ -314,7 +314,7 @@ export class DestinationView {
   }
 
   private note(): string {
-    const { push, phase, liveFor } = this.state;
+    const { push, phase, liveFor, slateless } = this.state;
     if (phase === "idle") {
       return liveFor === null ? "" : t("It was live for {time}.", { time: format.clock(liveFor) });
     }
@@ -322,7 +322,8 @@ export class DestinationView {
       return ""; // the last words of the server were about a push that was to go on
     }
     const attempts = push?.attempts ?? 0;
-    return sentences(push?.info ?? "", attempts > 1 ? t("Attempt {n}.", { n: attempts }) : "");
+    return sentences(slateless ? t("The server cannot show the picture that you have chosen. While your stream is away, viewers see its last picture.") : "",
+      push?.info ?? "", attempts > 1 ? t("Attempt {n}.", { n: attempts }) : "");
   }
 
   private arrange(): void {

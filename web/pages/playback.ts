@@ -38,7 +38,7 @@ export class Playback {
       await playback.begin(signal);
       return playback;
     } catch (error) {
-      playback.close();
+      void playback.close();
       throw error;
     }
   }
@@ -55,15 +55,18 @@ export class Playback {
     return this.pc.getStats();
   }
 
-  /** Ends the session here and on the server. */
-  close(): void {
+  /** Ends the session on the server and here. It never fails: if the server is gone, the session has ended anyway. */
+  async close(): Promise<void> {
     this.over.abort();
     this.events?.close();
-    if (this.resource !== "") {
-      // keepalive: the browser sends the request even if the page is closed meanwhile.
-      void fetch(this.resource, { method: "DELETE", headers: this.headers, keepalive: true }).catch(() => undefined);
-    }
+    const { resource } = this;
     this.resource = "";
+    if (resource !== "") {
+      // This comes before pc.close(), which would also end the session, so that the server would no longer know it.
+      // keepalive: the browser sends the request even if the page is closed meanwhile.
+      const goodbye = { method: "DELETE", headers: this.headers, keepalive: true };
+      await inTime(patienceMs.quick, undefined, (signal) => fetch(resource, { ...goodbye, signal })).catch(() => undefined);
+    }
     this.pc.close();
   }
 
@@ -143,7 +146,8 @@ export class Playback {
     if (address === "") {
       return;
     }
-    const response = await fetch(address, { method: "POST", headers: this.headers, signal: AbortSignal.timeout(patienceMs.slow) });
+    const signal = AbortSignal.any([this.over.signal, AbortSignal.timeout(patienceMs.slow)]);
+    const response = await fetch(address, { method: "POST", headers: this.headers, signal });
     const location = response.headers.get("Location");
     if (!response.ok || location === null || this.over.signal.aborted) {
       return;
@@ -155,7 +159,8 @@ export class Playback {
   }
 
   private async probe(): Promise<void> {
-    const known = await fetch(this.resource, { headers: this.headers, cache: "no-store", signal: AbortSignal.timeout(patienceMs.quick) })
+    const signal = AbortSignal.any([this.over.signal, AbortSignal.timeout(patienceMs.quick)]);
+    const known = await fetch(this.resource, { headers: this.headers, cache: "no-store", signal })
       .then(({ ok }) => ok, () => false);
     if (!known) {
       this.over.abort();

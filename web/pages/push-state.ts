@@ -19,21 +19,24 @@ export interface PushState {
   liveFor: number | null;
   /** Why it ended; null if it was stopped here. */
   failure: Failure | null;
+  /** It was asked for with a picture to show while the stream is away, and the server cannot show that one. */
+  slateless: boolean;
 }
 
 export type PushStep =
   | { type: "start" }
+  | { type: "slateless" }
   | { type: "report"; push: PushInfo; at: number }
   | { type: "event"; event: PushEvent; at: number }
   | { type: "stop"; at: number }
   | { type: "ended"; failure: Failure | null; at: number };
 
-export const initialPush: PushState = { phase: "idle", push: null, liveSince: null, liveFor: null, failure: null };
+export const initialPush: PushState = { phase: "idle", push: null, liveSince: null, liveFor: null, failure: null, slateless: false };
 
 /** The steps that each phase allows. Other steps change nothing. */
 const next: Record<PushPhase, PushStep["type"][]> = {
   idle: ["start"],
-  pushing: ["report", "event", "stop", "ended"],
+  pushing: ["slateless", "report", "event", "stop", "ended"],
   live: ["report", "event", "stop", "ended"],
   stopping: ["ended"],
 };
@@ -51,6 +54,7 @@ export function reducePush(state: PushState, step: PushStep): PushState {
   }
   switch (step.type) {
     case "start": return { ...initialPush, phase: "pushing" };
+    case "slateless": return { ...state, slateless: true };
     case "report": return take(state, newest(state.push, step.push), step.at);
     case "event": return state.push ? take(state, after(state.push, step.event), step.at) : state;
     case "stop": return { ...fall(state, step.at), phase: "stopping" };

@@ -87,8 +87,12 @@ export class Push {
       try {
         return await this.client.startup(request);
       } catch (error) {
-        const early = error instanceof Failure && error.reason === "not_found" && Date.now() < deadline;
-        if (!early) {
+        const { reason, detail } = asFailure(error);
+        const { slate, ...options } = request.options ?? {};
+        if (reason === "bad_request" && slate && detail.startsWith("options.slate")) { // somebody has removed it: no cause to miss the show
+          request = { ...request, options };
+          this.dispatch({ type: "slateless" });
+        } else if (reason !== "not_found" || Date.now() >= deadline) {
           throw error;
         }
       }

@@ -78,7 +78,7 @@ export class Watcher {
       await playback.ended(signal);
       return null;
     } finally {
-      playback.close();
+      void playback.close();
       this.audience.playback(null);
     }
   }

@@ -35,9 +35,25 @@ test("the stream itself, and a destination on the server's own port", async (t) 
   assert.deepEqual(JSON.parse(mock.last("POST /rest-api/token/create").body).grants, [{ actions: ["play"], streams: ["show"] }]);
   await looks(page, "arrives");
 
+  await page.evaluate(() => { // a connection that closes first would end the session, and the server would not know what is to be deleted
+    const { close } = RTCPeerConnection.prototype;
+    const { fetch } = globalThis;
+    globalThis.farewell = [];
+    globalThis.fetch = async (...request) => {
+      const response = await fetch(...request);
+      globalThis.farewell.push(request[1]?.method);
+      return response;
+    };
+    RTCPeerConnection.prototype.close = function () {
+      globalThis.farewell.push("close");
+      close.call(this);
+    };
+  });
   await page.locator("#arrival").selectOption("rtmp_test");
   await until(() => mock.count("POST /whep/rtmp_test") === 1, "the other stream");
   assert.equal(mock.count("DELETE /whep/show/session-1"), 1);
+  await page.waitForFunction(() => globalThis.farewell.includes("close"));
+  assert.deepEqual(await page.evaluate(() => globalThis.farewell.filter((what) => what === "DELETE" || what === "close")), ["DELETE", "close"]);
   await page.waitForFunction(() => /from this server to here\. The way to the destination is not in it/.test(document.getElementById("arrival-delay").textContent));
   await page.locator("#arrives > summary").click(); // closed, it plays nothing
   await until(() => mock.count("DELETE /whep/rtmp_test/session-1") === 1, "the end of the session");

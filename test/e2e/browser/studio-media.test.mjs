@@ -246,3 +246,24 @@ test("viewers see the last picture while the stream is away, or one of the serve
   await page.waitForFunction(() => document.getElementById("media-slate").options.length === 1); // nobody can see it any more
   assert.equal(await page.locator("#media-slate").inputValue(), "");
 });
+
+test("a picture that somebody has removed from the server keeps nobody off the air", async (t) => {
+  const { mock, page, phase, start, text } = await open(t, [picture("away.png")]);
+  await page.evaluate(() => localStorage.setItem("transponder.slate", JSON.stringify("away.png")));
+  const asked = () => JSON.parse(mock.last("POST /rest-api/push/startup").body).options;
+  const good = mock.startup;
+  const refuse = (message) => (to) => to.writeHead(400, { "Content-Type": "application/json" }).end(JSON.stringify({ status: 400, message }));
+  mock.startup = () => (asked().slate ? refuse("options.slate: there is no file away.png") : good.call(mock));
+  await start();
+  await phase("live");
+  assert.deepEqual(asked(), { onSourceLoss: "hold" });
+  assert.match(await text("note-1"), /cannot show the picture that you have chosen\. .* viewers see its last picture/);
+  assert.equal(mock.count("POST /rest-api/push/startup"), 2);
+  await page.locator("#go").click();
+  await phase("idle");
+
+  mock.startup = () => refuse("rtmpUrl: it is too long"); // another mistake is told as before
+  await page.locator("#go").click();
+  await page.waitForFunction(() => /too long/.test(document.getElementById("failure-1").textContent));
+  assert.equal(mock.count("POST /rest-api/push/startup"), 3);
+});

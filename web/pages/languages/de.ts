@@ -105,6 +105,8 @@ const texts: Texts = {
   "File to upload": "Datei zum Hochladen",
   "While your stream is away, viewers see": "Solange Ihr Stream fehlt, sehen die Zuschauer",
   "The last picture": "Das letzte Bild",
+  "The server cannot show the picture that you have chosen. While your stream is away, viewers see its last picture.":
+    "Der Server kann das gewählte Bild nicht zeigen. Solange Ihr Stream fehlt, sehen die Zuschauer sein letztes Bild.",
   "It counts for a destination from its next start, and is kept in this browser. A destination that is saved on this server may have its own.": "Das gilt für ein Ziel ab seinem nächsten Start und bleibt in diesem Browser. Ein auf diesem Server gespeichertes Ziel kann ein eigenes haben.",
   "While live, the keys 1 to 9 play the first nine sounds to viewers, and 0 ends them": "Während Sie live sind, spielen die Tasten 1 bis 9 den Zuschauern die ersten neun Töne vor, und 0 beendet sie",
   "Recordings in this browser": "Aufnahmen in diesem Browser",

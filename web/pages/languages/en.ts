@@ -110,6 +110,7 @@ export type Text =
   | "File to upload"
   | "While your stream is away, viewers see"
   | "The last picture"
+  | "The server cannot show the picture that you have chosen. While your stream is away, viewers see its last picture."
   | "It counts for a destination from its next start, and is kept in this browser. A destination that is saved on this server may have its own."
   | "While live, the keys 1 to 9 play the first nine sounds to viewers, and 0 ends them"
   | "Recordings in this browser"

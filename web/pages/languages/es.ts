@@ -105,6 +105,8 @@ const texts: Texts = {
   "File to upload": "Archivo para subir",
   "While your stream is away, viewers see": "Mientras falta tu transmisión, los espectadores ven",
   "The last picture": "La última imagen",
+  "The server cannot show the picture that you have chosen. While your stream is away, viewers see its last picture.":
+    "El servidor no puede mostrar la imagen que has elegido. Mientras falta tu transmisión, los espectadores ven su última imagen.",
   "It counts for a destination from its next start, and is kept in this browser. A destination that is saved on this server may have its own.": "Vale para un destino desde su próximo inicio y se guarda en este navegador. Un destino guardado en este servidor puede tener la suya.",
   "While live, the keys 1 to 9 play the first nine sounds to viewers, and 0 ends them": "En directo, las teclas del 1 al 9 reproducen a los espectadores los nueve primeros sonidos, y el 0 los detiene",
   "Recordings in this browser": "Grabaciones en este navegador",

@@ -105,6 +105,8 @@ const texts: Texts = {
   "File to upload": "Arquivo a enviar",
   "While your stream is away, viewers see": "Enquanto sua transmissão está fora, os espectadores veem",
   "The last picture": "A última imagem",
+  "The server cannot show the picture that you have chosen. While your stream is away, viewers see its last picture.":
+    "O servidor não consegue mostrar a imagem que você escolheu. Enquanto sua transmissão está fora, os espectadores veem a última imagem dela.",
   "It counts for a destination from its next start, and is kept in this browser. A destination that is saved on this server may have its own.": "Vale para um destino a partir do próximo início e fica neste navegador. Um destino salvo neste servidor pode ter a sua própria.",
   "While live, the keys 1 to 9 play the first nine sounds to viewers, and 0 ends them": "Ao vivo, as teclas 1 a 9 tocam os nove primeiros sons para os espectadores, e 0 para os sons",
   "Recordings in this browser": "Gravações neste navegador",

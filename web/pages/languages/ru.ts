@@ -105,6 +105,8 @@ const texts: Texts = {
   "File to upload": "Файл для загрузки",
   "While your stream is away, viewers see": "Пока вашего потока нет, зрители видят",
   "The last picture": "Последняя картинка",
+  "The server cannot show the picture that you have chosen. While your stream is away, viewers see its last picture.":
+    "Сервер не может показать выбранную вами картинку. Пока вашего потока нет, зрители видят его последнюю картинку.",
   "It counts for a destination from its next start, and is kept in this browser. A destination that is saved on this server may have its own.": "Действует для площадки со следующего запуска и хранится в этом браузере. У площадки, сохранённой на этом сервере, может быть своя картинка.",
   "While live, the keys 1 to 9 play the first nine sounds to viewers, and 0 ends them": "В эфире клавиши от 1 до 9 включают зрителям первые девять звуков, а 0 останавливает их",
   "Recordings in this browser": "Записи в этом браузере",

@@ -105,6 +105,8 @@ const texts: Texts = {
   "File to upload": "要上传的文件",
   "While your stream is away, viewers see": "您的流中断期间，观众看到",
   "The last picture": "最后的画面",
+  "The server cannot show the picture that you have chosen. While your stream is away, viewers see its last picture.":
+    "服务器无法显示您选择的图片。您的流中断期间，观众看到它最后的画面。",
   "It counts for a destination from its next start, and is kept in this browser. A destination that is saved on this server may have its own.": "从目标下次开始时生效，并保存在此浏览器中。保存在此服务器上的目标可以有自己的图片。",
   "While live, the keys 1 to 9 play the first nine sounds to viewers, and 0 ends them": "直播时，按键 1 到 9 向观众播放前九个声音，按 0 停止播放",
   "Recordings in this browser": "此浏览器中的录像",
