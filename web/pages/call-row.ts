@@ -3,6 +3,7 @@
 import { type CallInfo, isTalking } from "./call-client.ts";
 import type { Question } from "./confirm.ts";
 import * as format from "./format.ts";
+import { sentences, t } from "./language.ts";
 import type { Row } from "./rows.ts";
 import { callEnd, callLabel, callPushLabel } from "./words.ts";
 
@@ -22,9 +23,9 @@ export function callRow(row: Row, id: string, handlers: CallHandlers, pushes: (s
   const form = row.part("keys");
   let who = "";
   row.part("stop").addEventListener("click", () => handlers.hangUp(id, {
-    title: `Hang up the call with ${format.inSentence(who)}?`,
-    text: "The stream of the phone ends with the call, and so do the pushes of that stream.",
-    action: "Hang up",
+    title: t("Hang up the call with {who}?", { who: format.inSentence(who) }),
+    text: t("The stream of the phone ends with the call, and so do the pushes of that stream."),
+    action: t("Hang up"),
   }));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -41,6 +42,8 @@ export function callRow(row: Row, id: string, handlers: CallHandlers, pushes: (s
     row.set("state", callLabel(call.status));
     row.set("name", who);
     row.set("from", direction(call));
+    row.set("end", callEnd(call.reason));
+    row.set("info", call.info);
     row.set("note", note(call));
     row.set("codecs", format.codecs(call.videoCodec, call.audioCodec));
     row.set("lost", loss(call));
@@ -51,24 +54,29 @@ export function callRow(row: Row, id: string, handlers: CallHandlers, pushes: (s
     }
     row.set("pushes", call.pushStatus === "" ? format.count(call.streamName === "" ? null : pushes(call.streamName)) : callPushLabel(call.pushStatus));
     row.set("age", call.answeredAt === null ? "–" : format.clock((call.endedAt ?? Date.now()) - call.answeredAt));
-    row.part("stop").setAttribute("aria-label", `Hang up the call with ${who}`);
+    row.part("stop").setAttribute("aria-label", t("Hang up the call with {who}", { who }));
     row.part("stop").hidden = call.endedAt !== null;
-    field.setAttribute("aria-label", `Digits for ${who}`);
+    field.setAttribute("aria-label", t("Digits for {who}", { who }));
     form.hidden = !isTalking(call.status);
   };
 }
 
 function direction(call: CallInfo): string {
-  const [way, other] = call.incoming ? ["calls", call.callee] : ["called by", call.caller];
-  const name = call.visibleName === "" || call.visibleName === other ? "" : ` (${call.visibleName})`;
-  const page = call.browser ? ", a page" : "";
-  return other === "" ? (call.incoming ? "Calls this server" : "Called by this server") : `${way} ${other}${name}${page}`;
+  const other = call.incoming ? call.callee : call.caller;
+  if (other === "") {
+    return call.incoming ? t("Calls this server") : t("Called by this server");
+  }
+  const who = call.visibleName === "" || call.visibleName === other ? other : `${other} (${call.visibleName})`;
+  if (call.incoming) {
+    return call.browser ? t("calls {who}, a page", { who }) : t("calls {who}", { who });
+  }
+  return call.browser ? t("called by {who}, a page", { who }) : t("called by {who}", { who });
 }
 
 function note(call: CallInfo): string {
-  const heard = call.injected === "" ? "" : `Hears ${call.injected}.`;
-  const keys = call.digits === "" ? "" : `Has sent ${call.digits}.`;
-  return [callEnd(call.reason), call.info, heard, keys].filter((part) => part !== "").join(" ");
+  const heard = call.injected === "" ? "" : t("Hears {file}.", { file: call.injected });
+  const keys = call.digits === "" ? "" : t("Has sent {digits}.", { digits: call.digits });
+  return sentences(heard, keys);
 }
 
 function loss({ received, lost }: CallInfo): string {

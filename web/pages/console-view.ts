@@ -8,6 +8,7 @@ import { element, setText, showAlert } from "./dom.ts";
 import type { Failure } from "./failure.ts";
 import * as format from "./format.ts";
 import { HistoryList, type HistoryHandlers } from "./history-list.ts";
+import { locale, t } from "./language.ts";
 import type { PastFilter, PushInfo } from "./push-client.ts";
 import { briefPush, isTroubled, PushFigures, pushRow, type PushHandlers } from "./push-row.ts";
 import { isTaking } from "./push-state.ts";
@@ -50,7 +51,7 @@ export class ConsoleView {
   private readonly nodes: Rows<NodeInfo>;
   private readonly past: HistoryList;
   private readonly figures = new PushFigures();
-  private readonly alarm = new Alarm("Console");
+  private readonly alarm = new Alarm(t("Console"));
   private readonly onlyTrouble = element("only-trouble", HTMLButtonElement);
   private readonly clear = element("pushes-clear", HTMLButtonElement);
   private picture: Picture = { pushes: [], streams: [], calls: [], sessions: [], nodes: [] };
@@ -124,12 +125,12 @@ export class ConsoleView {
     this.draw();
     const troubled = this.alarm.look(picture.pushes);
     this.onlyTrouble.hidden = troubled === 0 && !this.troubleOnly;
-    setText(this.onlyTrouble, `Only trouble (${troubled})`);
+    setText(this.onlyTrouble, t("Only trouble ({n})", { n: troubled }));
     const live = picture.pushes.filter(({ status }) => isTaking(status));
     const total = live.reduce((sum, { bitrateKbps }) => sum + (bitrateKbps ?? 0), 0);
     const show = (id: string, text: string): void => setText(element(id, HTMLElement), text);
     show("stream-count", format.count(picture.streams.filter(({ plays }) => !plays).length));
-    show("push-count", `${format.count(live.length)} of ${format.count(picture.pushes.length)}`);
+    show("push-count", t("{some} of {all}", { some: live.length, all: picture.pushes.length }));
     show("session-count", format.count(picture.sessions?.length ?? null));
     show("total", format.bitrate(total));
   }
@@ -152,19 +153,19 @@ export class ConsoleView {
     this.pushes.show(shownPushes);
     const failed = this.failed().length;
     this.clear.hidden = failed < 2; // one has its own button
-    setText(this.clear, `Remove the ${failed} that failed`);
-    this.showEmpty("pushes", pushes.length, shownPushes.length, "Nothing is being pushed. Start a push in the Studio, or by REST.");
+    setText(this.clear, t("Remove the {n} that failed", { n: failed }));
+    this.showEmpty("pushes", pushes.length, shownPushes.length, t("Nothing is being pushed. Start a push in the Studio, or by REST."));
     const shownStreams = streams.filter(({ name, provider }) => this.wanted(name, provider));
     this.streams.show(shownStreams);
-    this.showEmpty("streams", streams.length, shownStreams.length, "Nobody publishes to this server.");
+    this.showEmpty("streams", streams.length, shownStreams.length, t("Nobody publishes to this server."));
     element("calls-card", HTMLElement).hidden = calls === null;
     const shownCalls = (calls ?? []).filter((call) => this.wanted(call.caller, call.callee, call.visibleName, call.streamName, callLabel(call.status)));
     this.calls.show(shownCalls);
-    this.showEmpty("calls", calls?.length ?? 0, shownCalls.length, "There are no calls with phones. Start one by REST.");
+    this.showEmpty("calls", calls?.length ?? 0, shownCalls.length, t("There are no calls with phones. Start one by REST."));
     const shownSessions = (sessions ?? []).filter(({ id, app, address, origin }) => this.wanted(id, app, address, origin));
     this.sessions.show(shownSessions);
     this.showEmpty("sessions", sessions?.length ?? 0, shownSessions.length,
-      sessions ? "No page is connected by the Web SDK." : "This server does not list its sessions.");
+      sessions ? t("No page is connected by the Web SDK.") : t("This server does not list its sessions."));
     this.drawNodes(nodes);
   }
 
@@ -196,7 +197,7 @@ export class ConsoleView {
   }
 
   private showEmpty(list: string, all: number, shown: number, nothing: string): void {
-    setText(element(`${list}-empty`, HTMLElement), all === 0 ? nothing : shown === 0 ? "Nothing here matches the filter." : "");
+    setText(element(`${list}-empty`, HTMLElement), all === 0 ? nothing : shown === 0 ? t("Nothing here matches the filter.") : "");
   }
 
   private pushesOf(stream: string): number {
@@ -210,7 +211,7 @@ export class ConsoleView {
     return (stream) => {
       shown = stream;
       row.root.dataset["status"] = stream.plays ? "" : "PUBLISHING";
-      row.set("state", stream.plays ? "Played" : "Published");
+      row.set("state", stream.plays ? t("Played") : t("Published"));
       row.link("name", stream.name, format.streamPage(stream.name));
       row.set("provider", stream.provider);
       row.set("picture", `${format.size(stream.width, stream.height)}${stream.plays ? "" : `, ${format.frameRate(stream.framesPerSecond)}`}`);
@@ -218,45 +219,57 @@ export class ConsoleView {
       row.set("bitrate", format.bitrate(stream.bitrateKbps));
       row.set("pushes", format.count(stream.plays ? null : this.pushesOf(stream.name)));
       row.set("age", age(stream.createdAt));
-      row.part("push").hidden = stream.plays;
-      row.part("push").setAttribute("aria-label", `Push the stream ${format.inSentence(stream.name)}`);
-      row.part("stop").setAttribute("aria-label", stream.plays ? `Stop playing ${stream.name}` : `Stop the stream ${stream.name}`);
+      row.part("push").classList.toggle("absent", stream.plays);
+      row.part("push").setAttribute("aria-label", t("Push the stream {name}", { name: format.inSentence(stream.name) }));
+      row.part("stop").setAttribute("aria-label", stream.plays ? t("Stop playing {name}", { name: stream.name }) : t("Stop the stream {name}", { name: stream.name }));
     };
   }
 
   private sessionRow(row: Row, id: string, handlers: ConsoleHandlers): (session: SessionInfo) => void {
     let where = "";
     row.part("stop").addEventListener("click", () => handlers.endSession(id, {
-      title: `End the session of ${format.inSentence(where)}?`,
-      text: "The streams that it publishes and plays end with it.",
-      action: "End the session",
+      title: t("End the session of {who}?", { who: format.inSentence(where) }),
+      text: t("The streams that it publishes and plays end with it."),
+      action: t("End the session"),
     }));
     return (session) => {
       where = session.address || session.id;
       row.root.dataset["status"] = session.connected ? "PUBLISHING" : "HOLDING";
-      row.set("state", session.connected ? "Connected" : "Away");
+      row.set("state", session.connected ? t("Connected") : t("Away"));
       row.set("address", where);
       row.set("origin", session.origin || session.app);
-      row.set("streams", `${count(session.publishers, "stream in", "streams in")}, ${session.players} out`);
+      row.set("streams", sessionStreams(session));
       row.set("age", age(session.createdAt));
-      row.part("stop").setAttribute("aria-label", `End the session of ${where}`);
+      row.part("stop").setAttribute("aria-label", t("End the session of {who}", { who: where }));
     };
   }
 }
 
 function streamQuestion(stream: StreamInfo, pushes: number): Question {
+  const name = format.inSentence(stream.name);
   if (stream.plays) {
-    return { title: `Stop playing “${format.inSentence(stream.name)}”?`, text: "This viewer is cut off. The stream and its other viewers go on.", action: "Stop playing" };
+    return { title: t("Stop playing “{name}”?", { name }), text: t("This viewer is cut off. The stream and its other viewers go on."), action: t("Stop playing") };
   }
-  const more = pushes > 0 ? `, and with it ${count(pushes, "push", "pushes")}` : "";
-  return { title: `Stop the stream “${format.inSentence(stream.name)}”?`, text: `Its publisher is cut off${more}.`, action: "Stop the stream" };
+  return { title: t("Stop the stream “{name}”?", { name }), text: cutOff(pushes), action: t("Stop the stream") };
+}
+
+function cutOff(pushes: number): string {
+  switch (pushes) {
+    case 0: return t("Its publisher is cut off.");
+    case 1: return t("Its publisher is cut off, and with it 1 push.");
+    default: return t("Its publisher is cut off, and with it {n} pushes.", { n: pushes });
+  }
+}
+
+function sessionStreams({ players, publishers }: SessionInfo): string {
+  return publishers === 1 ? t("1 stream in, {players} out", { players }) : t("{n} streams in, {players} out", { n: publishers, players });
 }
 
 function nodeState(state: string): string {
   switch (state) {
-    case "full": return "Full";
-    case "draining": return "Draining";
-    default: return "Ready";
+    case "full": return t("Full");
+    case "draining": return t("Draining");
+    default: return t("Ready");
   }
 }
 
@@ -267,25 +280,25 @@ function nodeRow(row: Row, id: string, handlers: ConsoleHandlers): (node: NodeIn
   let shown: NodeInfo | null = null;
   const name = format.inSentence(id);
   row.part("drain").addEventListener("click", () => handlers.drain(id, {
-    title: `Take the server “${name}” out?`,
-    text: `It takes no new streams, and stops when ${endsWith(shown?.streams ?? 0)}. That can be taken back until then.`,
-    action: "Take it out",
+    title: t("Take the server “{name}” out?", { name }),
+    text: drainWords(shown?.streams ?? 0),
+    action: t("Take it out"),
   }));
   row.part("resume").addEventListener("click", () => handlers.resume(id, {
-    title: `Let the server “${name}” go on?`,
-    text: "It takes new streams again, and does not stop.",
-    action: "Let it go on",
+    title: t("Let the server “{name}” go on?", { name }),
+    text: t("It takes new streams again, and does not stop."),
+    action: t("Let it go on"),
   }));
-  row.part("drain").setAttribute("aria-label", `Take out the server ${name}`);
-  row.part("resume").setAttribute("aria-label", `Go on with the server ${name}`);
+  row.part("drain").setAttribute("aria-label", t("Take out the server {name}", { name }));
+  row.part("resume").setAttribute("aria-label", t("Go on with the server {name}", { name }));
   return (node) => {
     shown = node;
     const draining = node.state === "draining";
     row.root.dataset["status"] = node.state === "ready" ? "PUBLISHING" : "HOLDING";
     row.set("state", nodeState(node.state));
     row.set("name", node.id);
-    row.set("version", `${node.version}${node.self ? ", this server" : ""}`);
-    row.set("cores", node.coresAllowed > 0 ? `${node.cores.toFixed(2)} of ${node.coresAllowed.toFixed(2)}` : node.cores.toFixed(2));
+    row.set("version", node.self ? t("{version}, this server", { version: node.version }) : node.version);
+    row.set("cores", node.coresAllowed > 0 ? t("{some} of {all}", { some: cores(node.cores), all: cores(node.coresAllowed) }) : cores(node.cores));
     row.set("streams", format.count(node.streams));
     row.set("pushes", format.count(node.pushes));
     row.set("players", format.count(node.players));
@@ -295,18 +308,18 @@ function nodeRow(row: Row, id: string, handlers: ConsoleHandlers): (node: NodeIn
   };
 }
 
-function endsWith(streams: number): string {
+function drainWords(streams: number): string {
   switch (streams) {
-    case 0: return "nothing is left to do, which is at once";
-    case 1: return "its only stream has ended, at the latest in an hour";
-    default: return `the last of its ${format.count(streams)} streams has ended, at the latest in an hour`;
+    case 0: return t("It takes no new streams, and stops when nothing is left to do, which is at once. That can be taken back until then.");
+    case 1: return t("It takes no new streams, and stops when its only stream has ended, at the latest in an hour. That can be taken back until then.");
+    default: return t("It takes no new streams, and stops when the last of its {n} streams has ended, at the latest in an hour. That can be taken back until then.", { n: streams });
   }
+}
+
+function cores(n: number): string {
+  return n.toLocaleString(locale, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 }
 
 function age(since: number | null): string {
   return since === null || since === 0 ? "–" : format.clock(Date.now() - since);
-}
-
-function count(n: number, one: string, many: string): string {
-  return `${format.count(n)} ${n === 1 ? one : many}`;
 }

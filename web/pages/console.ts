@@ -9,6 +9,7 @@ import { ConsoleClient, type NodeInfo, type SessionInfo } from "./console-client
 import { ConsoleView, drainMs } from "./console-view.ts";
 import { asFailure, Failure } from "./failure.ts";
 import { inSentence } from "./format.ts";
+import { offerLanguages, t } from "./language.ts";
 import { PushActions } from "./push-actions.ts";
 import { PushClient } from "./push-client.ts";
 import { followPushes, type PushEvent } from "./push-events.ts";
@@ -40,7 +41,7 @@ const pushes = new PushClient(rest);
 const server = new ConsoleClient(rest);
 const calls = new CallClient(rest);
 const sessions = new Sessions(rest, unlock);
-const signIn = new SignIn(sessions, "Only people who may read from this server can see its console.", unlock);
+const signIn = new SignIn(sessions, t("Only people who may read from this server can see its console."), unlock);
 const actions = new PushActions(pushes, server, {
   announce: (text) => view.announce(text),
   showRefusal: (words, detail) => view.showRefusal(words, detail),
@@ -70,7 +71,7 @@ async function sendDigits(id: string, digits: string, sent: () => void): Promise
     return;
   }
   sent();
-  view.announce(`Sent: ${digits}`);
+  view.announce(t("Sent: {digits}", { digits }));
 }
 
 /** Somebody has signed in or out. */
@@ -136,7 +137,7 @@ function show(failure: Failure): void {
 
 function tell(event: PushEvent): void {
   historyIsOld ||= event.status === "ENDED" || event.status === "FAILED";
-  view.announce(`${inSentence(event.sourceName)} to ${hostOf(event.target)}: ${pushLabel(event.status)}`);
+  view.announce(t("{name} to {target}: {state}", { name: inSentence(event.sourceName), target: hostOf(event.target), state: pushLabel(event.status) }));
   wake.abort();
 }
 
@@ -153,6 +154,7 @@ async function follow(): Promise<void> {
 }
 
 async function run(): Promise<void> {
+  offerLanguages(() => true);
   const config = await loadConfig();
   view.showVersion(config.version);
   signIn.httpsPort = config.httpsPort;

@@ -5,7 +5,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { after, before, describe, test } from "node:test";
 import { faults, photograph } from "./lib/accessibility.mjs";
 import { launch, watchConsole } from "./lib/browser.mjs";
-import { showStream } from "./lib/console-world.mjs";
+import { several, showStream } from "./lib/console-world.mjs";
 import { MockServer, push } from "./lib/mock-server.mjs";
 import { openStudio, until } from "./lib/studio-page.mjs";
 import { destinationWords, reasons } from "./.build/web/pages/words.js";
@@ -62,7 +62,7 @@ describe("the translations", () => {
     const names = await readdir(pages);
     const html = (await Promise.all(names.filter((name) => name.endsWith(".html")).map((name) => readFile(new URL(name, pages), "utf8"))))
       .filter((page) => page.includes("data-translated"));
-    assert.equal(html.length, 4);
+    assert.equal(html.length, 5);
     for (const page of html) {
       for (const text of textsOf(page)) {
         assert.ok(english.includes(text) || sameInAll.test(text), `“${text}” is in a page and in no language`);
@@ -251,6 +251,27 @@ describe("the page about a stream", () => {
       await page.locator("#stop").click();
       await says(page, "#confirm-title", texts["Stop the stream “{name}”?"].replace("{name}", "morning"));
       assert.deepEqual(await englishOf(page, texts), [], "the question");
+      assert.deepEqual(errors, []);
+    });
+  }
+});
+
+describe("the console", () => {
+  for (const code of ["de", "ru"]) {
+    test(`in ${code}`, async (t) => {
+      const texts = all[code];
+      const { page, errors } = await openPage(t, code, "console", several);
+      await says(page, "#push-count", texts["{some} of {all}"].replace("{some}", "2").replace("{all}", "4"));
+      await page.waitForFunction(() => document.querySelector("#history li"));
+      await judge(page, code, "console");
+      assert.deepEqual(await faults(page), []);
+      await page.locator("#nodes li:nth-child(2) [data-part=drain]").click();
+      await says(page, "#confirm-title", texts["Take the server “{name}” out?"].replace("{name}", "berlin-2"));
+      assert.deepEqual(await englishOf(page, texts), [], "the question");
+      await page.keyboard.press("Escape");
+      await page.locator("#filter").fill("nothing like this");
+      await says(page, "#streams-empty", texts["Nothing here matches the filter."]);
+      assert.deepEqual(await englishOf(page, texts), [], "nothing in the lists");
       assert.deepEqual(errors, []);
     });
   }

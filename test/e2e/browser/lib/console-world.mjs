@@ -18,12 +18,12 @@ export function busy(mock) {
   ];
   mock.find = (n) => (pushes.length === 0 ? 404 : pushes.map((one, i) => ({ ...one, bitrate: 2400 + 300 * Math.sin(n + i), queuedMs: one.queuedMs + (n % 4) * 60 })));
   mock.streams = () => [stream({ name: "morning-show" }), stream({ mediaSessionId: "s-2", name: "lobby", width: 640, height: 360, mediaProvider: "RTMP", videoCodec: "H264", audioCodec: "mpeg4-generic" }),
-    stream({ mediaSessionId: "s-4", name: "tower", videoCodec: "unknown-codec-of-a-day", audioCodec: "speex", width: 3840, height: 2160, bitrate: 12_345 }),
+    stream({ mediaSessionId: "s-4", name: "tower", videoCodec: "unknown-codec-for-a-day", audioCodec: "speex", width: 3840, height: 2160, bitrate: 12_345 }),
     stream({ mediaSessionId: "s-3", name: "lobby", published: false, status: "PLAYING", mediaType: "play", mediaProvider: "WHEP", fps: 0 })];
   mock.calls = () => [
     call({ rtmpStreamStatus: "PUBLISHING", rtmpUrl: "rtmp://localhost/live", rtmpStream: "hidden-key-of-the-call", streamName: "lobby" }),
     call({ callId: "c-2", incoming: true, status: "HOLD", caller: "+49 30 1234567", callee: "studio", visibleName: "Reception", videoCodec: "", digits: "12#",
-      injected: "music.wav", streamName: "sip-a-long-id-that-an-application-has-made", mediaProvider: "WebRTC" }),
+      injected: "music.wav", streamName: "sip-a-long-id-which-an-application-has-made", mediaProvider: "WebRTC" }),
     call({ callId: "c-3", status: "RING", callee: "sip:room@meet.example", answeredAt: undefined, audioCodec: "", videoCodec: "", packetsReceived: 0, packetsLost: 0 }),
     call({ callId: "c-4", status: "FAILED", callee: "1009", reason: "media_timeout", info: "no RTP from 192.0.2.9; NAT?", endedAt: Date.now() - 1000 }),
   ];
