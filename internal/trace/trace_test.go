@@ -80,6 +80,10 @@ func TestTraces(t *testing.T) {
 	push.End()
 	_, late := Start(ctx, "late")
 	late.End()
+	_, leg := tracer.StartLate(ctx, "leg")
+	leg.End()
+	_, none := tracer.StartLate(t.Context(), "none")
+	none.End()
 	_, again := tracer.BeginTrace(ctx, "reconnect", push.Link())
 	again.SetInt("transponder.attempt", 2)
 	again.End()
@@ -103,7 +107,7 @@ func TestTraces(t *testing.T) {
 		reason string
 	}{
 		"publish": {"", true, "publisher"}, "answer": {"publish", false, ""}, "ICE": {"publish", false, ""}, "DTLS": {"publish", true, "publisher"},
-		"push": {"publish", false, ""}, "connect": {"push", false, ""}, "TCP": {"connect", true, "tcp_refused"},
+		"push": {"publish", false, ""}, "leg": {"push", false, ""}, "connect": {"push", false, ""}, "TCP": {"connect", true, "tcp_refused"},
 	} {
 		s, parent := find(t, all, name), ""
 		if want.parent != "" {
@@ -113,14 +117,14 @@ func TestTraces(t *testing.T) {
 			t.Errorf("%s: %+v", name, s)
 		}
 	}
-	if len(all) != 8 || publish.Words != "gone" || publish.Attributes["transponder.stream"] != "cam" {
+	if len(all) != 9 || publish.Words != "gone" || publish.Attributes["transponder.stream"] != "cam" {
 		t.Errorf("%d spans, publish %+v", len(all), publish)
 	}
 	r := c.Requests()[0]
 	if r.Header.Get("Authorization") != "Basic abc" || r.Header.Get("X") != "1" || r.Header.Get("Content-Encoding") != "gzip" || r.UserAgent() != "Transponder/1.2" {
 		t.Errorf("headers %v", r.Header)
 	}
-	if s := tracer.Stats(); s != (Stats{Sent: 8}) {
+	if s := tracer.Stats(); s != (Stats{Sent: 9}) {
 		t.Errorf("figures %+v", s)
 	}
 }

@@ -117,6 +117,15 @@ func (t *Tracer) Begin(ctx context.Context, name string, of Link) (context.Conte
 	return ctx, Span{span}
 }
 
+// StartLate is Start for a span that may be over already.
+func (t *Tracer) StartLate(ctx context.Context, name string) (context.Context, Span) {
+	if t == nil || !oteltrace.SpanContextFromContext(ctx).IsValid() {
+		return ctx, Span{}
+	}
+	ctx, span := t.tracer.Start(ctx, name)
+	return ctx, Span{span}
+}
+
 // BeginTrace begins a span that is the first of a trace, and has links to the spans of. Of spans of one trace the first one is meant.
 func (t *Tracer) BeginTrace(ctx context.Context, name string, of ...Link) (context.Context, Span) {
 	if t == nil {

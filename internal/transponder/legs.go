@@ -121,8 +121,9 @@ func (p *push) newLegs(common *stream.Source) []*push {
 		zero.set(before + p.toCommon(common))
 	}
 	var all []*push
+	traced := p.traces.forLegs(len(p.addresses))
 	for i, a := range p.addresses {
-		c.traces = p.traces.leg()
+		c.traces = traced[i]
 		c.target, c.log = a.target, c.traces.logger(p.plainLog.With("address", i+1))
 		leg := newPush(c, p.claim, []*address{a}, nil)
 		leg.front, leg.clock.origin, leg.clock.last = p, zero, p.clock.last

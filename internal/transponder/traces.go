@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 
 	"transponder/internal/trace"
 )
@@ -18,6 +19,9 @@ type traces struct {
 	whole trace.Span // from the request on; written before run
 	link  trace.Link // names whole, also if it was the span of another process
 
+	legs *atomic.Int32 // legs of the push that have not failed yet; nil: these are not the traces of a leg
+
+	own     bool       // owned by run; each attempt has a trace of its own now: the push, or its leg, was live or has failed once
 	attempt trace.Span // owned by run; the present one
 	first   trace.Span // owned by run; until the first media was sent on the connection
 }
@@ -27,17 +31,24 @@ func newTraces(t *trace.Tracer, whole trace.Span, link trace.Link) *traces {
 	if t == nil {
 		return nil
 	}
-	made := &traces{tracer: t, whole: whole, link: link}
+	made := &traces{tracer: t, whole: whole, link: link, own: whole == trace.Span{}}
 	made.current.Set(whole)
 	return made
 }
 
-// leg makes the traces of a leg. The first attempt of the leg belongs to the first trace of the push.
-func (t *traces) leg() *traces {
+// forLegs makes the traces of so many legs. The first attempt of each leg belongs to the first trace of the push.
+func (t *traces) forLegs(n int) []*traces {
+	all := make([]*traces, n)
 	if t == nil {
-		return nil
+		return all
 	}
-	return newTraces(t.tracer, t.whole, t.link)
+	left := new(atomic.Int32)
+	left.Store(int32(n))
+	for i := range all {
+		all[i] = newTraces(t.tracer, t.whole, t.link)
+		all[i].legs = left
+	}
+	return all
 }
 
 // logger returns a logger whose lines name the present trace.
@@ -54,14 +65,14 @@ func (t *traces) trying(ctx context.Context, p *push) context.Context {
 		return ctx
 	}
 	at := p.at.Load()
-	if !t.whole.On() {
+	if t.own {
 		ctx, t.attempt = t.reconnect(ctx, p, p.addresses[at].target, int(at))
 		if before := p.before().Reason; before != ReasonNone {
 			t.attempt.Set("transponder.after", string(before))
 		}
 		return ctx
 	}
-	ctx, t.attempt = trace.Start(ctx, "connect")
+	ctx, t.attempt = t.tracer.StartLate(ctx, "connect") // another leg may be live already
 	p.describe(t.attempt, p.addresses[at].target, int(at))
 	return ctx
 }
@@ -114,6 +125,7 @@ func (t *traces) live() {
 	t.first.End()
 	t.attempt.End()
 	t.whole.End()
+	t.own = true
 }
 
 // failed ends the present attempt, unless it was live.
@@ -125,12 +137,18 @@ func (t *traces) failed(reason Reason, detail string) {
 	t.attempt.Fail(string(reason), detail)
 }
 
-// over ends the trace of the request, unless the push was live: each address has failed, or the push has ended.
+// over ends the trace of the request, unless the push was live: each address has failed, or the push has ended. Of several legs the last one that
+// fails ends the trace.
 func (t *traces) over(reason Reason, detail string) {
 	if t == nil {
 		return
 	}
 	t.failed(reason, detail)
+	before := t.own
+	t.own = true
+	if t.legs != nil && (before || t.legs.Add(-1) > 0) {
+		return
+	}
 	t.whole.Fail(string(reason), detail)
 }
 

@@ -86,6 +86,32 @@ func TestTraceOfLegs(t *testing.T) {
 	}
 }
 
+// Of a push that sends to all its addresses at the same time, one address that fails is no failure of the push.
+func TestTraceOfLegThatFails(t *testing.T) {
+	c, tracer := tracekit.Start(t)
+	b := newBenchWith(t, nil, func(p *Parts) { p.Tracer = tracer })
+	takes := testkit.NewRTMPServer(t, testkit.Script{})
+	s := b.source("s")
+	begin := func(first, second string) string {
+		t.Helper()
+		return b.start(Request{StreamName: "s", URL: first, Options: Options{BackupURLs: []string{second}, Simultaneous: true, Restore: &Restore{}}}).ID
+	}
+	pushOf := func(id string) testkit.TraceSpan {
+		t.Helper()
+		one := c.Await(t, "connect", func(s testkit.TraceSpan) bool { return s.Attributes["transponder.push"] == id && s.Failed })
+		return c.Await(t, "push", func(s testkit.TraceSpan) bool { return s.ID == one.Parent })
+	}
+	id := begin(refusing(t), takes.URL("live"))
+	c.Await(t, "connect", func(s testkit.TraceSpan) bool { return s.Attributes["transponder.push"] == id && s.Failed })
+	s.live(t, takes)
+	if push := pushOf(id); push.Failed {
+		t.Errorf("a push of which one address takes the stream: %+v", push)
+	}
+	if push := pushOf(begin(refusing(t), refusing(t))); !push.Failed || push.Attributes["error.type"] != string(ReasonRefused) {
+		t.Errorf("a push of which no address takes the stream: %+v", push)
+	}
+}
+
 // The addresses of options.backupUrls that are tried in turn are attempts within the trace of the push. Each attempt has the reason of its failure,
 // and none has a stream key, even if a server repeats the key. The push is well once an address takes the stream, and fails once all have failed.
 func TestTraceOfAddressesInTurn(t *testing.T) {
