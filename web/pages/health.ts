@@ -9,8 +9,8 @@ export interface Health {
   roundTripMs: number | null;
   /** What the browser believes that the network carries. */
   availableKbps: number | null;
-  /** The reason why the picture has been worse than it could be for some time. */
-  limit: Limit;
+  /** The reason why the picture has been worse than it could be for some time. Firefox tells none. */
+  limit: Limit | null;
 }
 
 type Limit = "none" | "cpu" | "bandwidth";
@@ -21,8 +21,8 @@ const patienceMs = 10_000;
 /** The counters of the browser that are needed here. */
 interface Counts {
   at: number;
-  bytes: number;
-  packets: number;
+  bytes: number | null;
+  packets: number | null;
   lost: number | null;
 }
 
@@ -50,8 +50,8 @@ export class HealthMeter {
     const heard = all.find(({ type, kind }) => type === "remote-inbound-rtp" && kind === "video");
     const now: Counts = {
       at: number(video["timestamp"]) ?? 0,
-      bytes: sent.reduce((sum, entry) => sum + (number(entry["bytesSent"]) ?? 0), 0),
-      packets: number(video["packetsSent"]) ?? 0,
+      bytes: sent.map((entry) => number(entry["bytesSent"])).reduce((sum, bytes) => (sum === null || bytes === null ? null : sum + bytes), 0),
+      packets: number(video["packetsSent"]),
       lost: number(heard?.["packetsLost"]),
     };
     const last = this.last;
@@ -63,7 +63,7 @@ export class HealthMeter {
       width: number(video["frameWidth"]) ?? 0,
       height: number(video["frameHeight"]) ?? 0,
       framesPerSecond: number(video["framesPerSecond"]),
-      kbps: last && now.at > last.at ? ((now.bytes - last.bytes) * 8) / (now.at - last.at) : null,
+      kbps: last && now.at > last.at && now.bytes !== null && last.bytes !== null ? ((now.bytes - last.bytes) * 8) / (now.at - last.at) : null,
       loss: last && loss(last, now),
       roundTripMs: roundTrip === null ? null : roundTrip * 1000,
       availableKbps: available === null ? null : available / 1000,
@@ -71,7 +71,10 @@ export class HealthMeter {
     };
   }
 
-  private lasting(reason: unknown, at: number): Limit {
+  private lasting(reason: unknown, at: number): Limit | null {
+    if (typeof reason !== "string") {
+      return null;
+    }
     const limit = reason === "cpu" || reason === "bandwidth" ? reason : "none";
     if (limit !== this.limit) {
       this.limit = limit;
@@ -83,11 +86,10 @@ export class HealthMeter {
 
 /** The counter of lost packets can go down: when a packet is sent again, or comes late. */
 function loss(last: Counts, now: Counts): number | null {
-  const sent = now.packets - last.packets;
-  if (now.lost === null || sent <= 0) {
+  if (now.lost === null || last.lost === null || now.packets === null || last.packets === null || now.packets <= last.packets) {
     return null;
   }
-  return Math.min(1, Math.max(0, now.lost - (last.lost ?? 0)) / sent);
+  return Math.min(1, Math.max(0, now.lost - last.lost) / (now.packets - last.packets));
 }
 
 function number(value: unknown): number | null {

@@ -99,16 +99,30 @@ export class MonitorView {
     const [sent, got] = await Promise.all([this.uplink(), playback?.stats()]);
     const [up, down] = [this.up.read(sent?.values() ?? []), this.down.read(got?.values() ?? [])];
     if (playback === this.playback) {
-      setText(element("arrival-delay", HTMLElement), delayWords(own, up, down));
+      const partly = down === null || (own && this.up.part !== null);
+      const text = partly ? partWords(own, (up ?? this.up.part) || null, down ?? this.down.part) : delayWords(own, up, down);
+      setText(element("arrival-delay", HTMLElement), text);
     }
   }
 }
 
-/** What was measured, and what was not. */
-function delayWords(own: boolean, up: number | null, down: number | null): string {
+/** The same for a browser that does not measure everything. */
+function partWords(own: boolean, up: number | null, down: number | null): string {
   if (down === null) {
-    return "";
+    return ""; // it comes in a moment
   }
+  if (down === 0) {
+    return t("This browser does not measure the delay.");
+  }
+  const words = own && up !== null
+    ? t("At least {all} from your camera to here: {up} to the server, and {down} back. This browser does not measure all of it.",
+      { all: format.delay(up + down), up: format.delay(up), down: format.delay(down) })
+    : t("At least {down} from the server to here. This browser does not measure all of it.", { down: format.delay(down) });
+  return own ? words : sentences(words, t("The way to the destination is not in it."));
+}
+
+/** What was measured, and what was not. */
+function delayWords(own: boolean, up: number | null, down: number): string {
   if (!own) {
     return t("{down} from this server to here. The way to the destination is not in it.", { down: format.delay(down) });
   }

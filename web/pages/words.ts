@@ -458,7 +458,7 @@ export function healthAdvice(health: Health | null, missing: string | null, send
   switch (health.limit) {
     case "cpu": return t("This computer cannot keep up with the picture. Close other programs, or pick a lower quality.");
     case "bandwidth": return t("Your network is too slow for this quality. Pick a lower one, or use a cable in place of Wi-Fi.");
-    default: return t("The stream gets to the server well.");
+    default: return health.loss === null ? t("How well the stream gets to the server is not known yet.") : t("The stream gets to the server well.");
   }
 }
 

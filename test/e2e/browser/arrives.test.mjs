@@ -77,3 +77,22 @@ test("the delay is the mean of the last second, and nothing is made up", () => {
   assert.equal(up.read(sent(1.3, 40, 3, 200)), 40);
   assert.equal(new DelayMeter("inbound-rtp").read([pair, { type: "inbound-rtp", kind: "video", framesDecoded: 3 }]), null);
 });
+
+test("of a browser that does not measure everything, what it measures is known", () => {
+  const pair = { type: "candidate-pair", nominated: true, state: "succeeded" }; // as Firefox's
+  const down = new DelayMeter("inbound-rtp");
+  const got = (total, frames) => [pair, { type: "inbound-rtp", kind: "video", totalProcessingDelay: total, framesDecoded: frames }];
+  assert.deepEqual([down.read(got(100, 50)), down.part], [null, null]);
+  assert.deepEqual([down.read(got(103, 80)), down.part], [null, 100]);
+  assert.deepEqual([down.read(got(103, 80)), down.part], [null, null]); // no picture has come
+  assert.deepEqual([down.read([pair, { type: "inbound-rtp", kind: "video", framesDecoded: 90 }]), down.part], [null, 0]);
+  const up = new DelayMeter("outbound-rtp");
+  const sent = (total, frames) => [pair, { type: "outbound-rtp", kind: "video", totalEncodeTime: total, framesEncoded: frames, packetsSent: 9 },
+    { type: "remote-inbound-rtp", kind: "video", roundTripTime: 0.04 }];
+  up.read(sent(1, 10));
+  assert.deepEqual([up.read(sent(1.3, 40)), up.part], [null, 30]);
+  const whole = new DelayMeter("inbound-rtp");
+  const timed = (total, frames) => [{ ...pair, currentRoundTripTime: 0.04 }, got(total, frames)[1]];
+  whole.read(timed(100, 50));
+  assert.deepEqual([whole.read(timed(103, 80)), whole.part], [120, null]);
+});

@@ -630,10 +630,33 @@ test("health", () => {
   const bare = meter.read([{ type: "outbound-rtp", kind: "video" }, { type: "candidate-pair", nominated: true, currentRoundTripTime: 0.005,
     availableOutgoingBitrate: 900_000 }]);
   assert.deepEqual([bare.roundTripMs, bare.loss, bare.width, bare.availableKbps], [5, null, 0, 900]);
-  assert.match(healthAdvice(bare, null), /gets to the server well/);
+  assert.match(healthAdvice(second, null), /is lost on its way/);
+  assert.match(healthAdvice({ ...second, loss: 0 }, null), /gets to the server well/);
+  assert.match(healthAdvice(bare, null), /is not known yet/); // nothing was counted
   assert.match(healthAdvice(null, null), /come in a moment/);
   assert.match(healthAdvice(null, null, false), /^Measured while a stream is sent/);
   assert.match(healthAdvice(bare, "source_no_video"), /sound, but no pictures.*preview/); // what the server misses, no browser counts
+});
+
+describe("what a browser does not tell of the health", () => {
+  const sent = (seconds, fields = {}) => ({ type: "outbound-rtp", kind: "video", timestamp: seconds * 1000, bytesSent: seconds * 1000, packetsSent: seconds * 100, ...fields });
+  const heard = (packetsLost) => ({ type: "remote-inbound-rtp", kind: "video", packetsLost });
+
+  for (const [name, readings, wanted] of [
+    ["no reason for a worse picture", [[sent(1), heard(0)], [sent(2), heard(0)]], { limit: null, loss: 0, kbps: 8 }],
+    ["no bytes", [[sent(1, { bytesSent: undefined })], [sent(2, { bytesSent: undefined })]], { kbps: null }],
+    ["no bytes at first", [[sent(1, { bytesSent: undefined })], [sent(2)]], { kbps: null }],
+    ["no packets at first", [[sent(1, { packetsSent: undefined }), heard(0)], [sent(2), heard(0)]], { loss: null }],
+    ["nothing of the far end at first: what was lost before is not new", [[sent(1)], [sent(2), heard(50)]], { loss: null }],
+  ]) {
+    test(name, () => {
+      const meter = new HealthMeter();
+      const now = readings.map((reading) => meter.read(reading)).at(-1);
+      for (const [field, value] of Object.entries(wanted)) {
+        assert.equal(now[field], value, field);
+      }
+    });
+  }
 });
 
 describe("warnings", () => {
