@@ -5,8 +5,8 @@ import { clock } from "./format.ts";
 import { t } from "./language.ts";
 
 export interface FilmHandlers {
-  /** The stream of a file is to be shown. alone: without the microphone. */
-  show: (stream: MediaStream, alone: boolean) => Promise<void>;
+  /** The stream of a file is to be shown, with its sound. alone: without the microphone. */
+  show: (stream: MediaStream, sound: AudioNode, alone: boolean) => Promise<void>;
   /** The stream has ended. by: the user, the end of the file, or a fault in the middle of it. */
   hide: (stream: MediaStream, by: "user" | "end" | "fault") => Promise<void>;
   /** With or without the microphone, while a file is shown. */
@@ -15,7 +15,7 @@ export interface FilmHandlers {
 
 /** The part of the page that plays a file to the viewers. */
 export class FilmView {
-  private readonly film = new Film(element("film-video", HTMLVideoElement));
+  private readonly film: Film;
   private readonly file = element("film-file", HTMLInputElement);
   private readonly playButton = element("film-play", HTMLButtonElement);
   private readonly endButton = element("film-end", HTMLButtonElement);
@@ -26,7 +26,9 @@ export class FilmView {
   private name = "";
   private beginning = false; // the stream is being made
 
-  constructor(private readonly handlers: FilmHandlers) {
+  /** audio: where the sound of the show is mixed. */
+  constructor(private readonly handlers: FilmHandlers, audio: AudioContext) {
+    this.film = new Film(element("film-video", HTMLVideoElement), audio);
     const { video } = this.film;
     this.file.addEventListener("change", () => {
       const [file] = this.file.files ?? [];
@@ -93,7 +95,7 @@ export class FilmView {
   private async begin(): Promise<void> {
     this.beginning = true;
     try {
-      await this.handlers.show(await this.film.begin(), !this.microphone.checked);
+      await this.handlers.show(await this.film.begin(), this.film.sound, !this.microphone.checked);
     } catch (error) {
       await this.end("fault");
       throw error;

@@ -15,17 +15,23 @@ const openMs = 10_000;
 /** Beyond the end of every file. */
 const far = 1e9;
 
-/** Plays a file of the user's disk as a stream. The file stays in the browser, and its sound goes into the stream only. */
+/** Plays a file of the user's disk as a stream and a sound. The file stays in the browser, and its sound is not heard here. */
 export class Film {
-  private readonly audio = new AudioContext();
-  private readonly gain = this.audio.createGain();
+  private readonly gain: GainNode;
   private address = "";
-  /** What is sent; null while the file is not sent. */
+  /** The pictures that are sent; null while the file is not sent. */
   stream: MediaStream | null = null;
   private close: () => void = () => undefined;
 
-  constructor(readonly video: HTMLVideoElement) {
-    this.audio.createMediaElementSource(video).connect(this.gain);
+  /** audio: where the sound of the show is mixed. The video stays in it for good. */
+  constructor(readonly video: HTMLVideoElement, private readonly audio: AudioContext) {
+    this.gain = audio.createGain();
+    audio.createMediaElementSource(video).connect(this.gain);
+  }
+
+  /** The sound that is sent. */
+  get sound(): AudioNode {
+    return this.gain;
   }
 
   /** Sends the sound louder or quieter, times so much. */
@@ -54,16 +60,11 @@ export class Film {
 
   /** Makes the stream, which lasts until end is called. */
   async begin(): Promise<MediaStream> {
-    const out = this.audio.createMediaStreamDestination();
-    this.gain.connect(out);
     const painting = new AbortController();
-    this.close = () => {
-      this.gain.disconnect(out);
-      painting.abort();
-    };
+    this.close = () => painting.abort();
     const pictures = this.hasPicture ? await this.capture(painting.signal) : [];
     pictures.forEach((track) => (track.contentHint = "motion"));
-    return this.stream = new MediaStream([...pictures, ...out.stream.getAudioTracks()]);
+    return this.stream = new MediaStream(pictures);
   }
 
   async play(): Promise<void> {

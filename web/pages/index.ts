@@ -123,10 +123,10 @@ const media = new Fold("media", async () => {
 const film = new Fold("film", async () => {
   const { FilmView } = await pieces.film.get();
   return new FilmView({
-    show: (stream, alone) => sources.play(stream, alone),
+    show: (stream, sound, alone) => sources.play(stream, sound, alone),
     hide: (stream, by) => sources.stopPlaying(stream, by === "end"),
     alone: (alone) => sources.playAlone(alone),
-  });
+  }, sources.stage.audio);
 });
 const share = new Fold("share", async () => {
   const { ShareView } = await pieces.share.get();

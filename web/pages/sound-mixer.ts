@@ -1,11 +1,13 @@
-/** Makes one sound of the microphone, at a volume, and others. */
+/** Makes one sound of the microphone, at a volume, and others. Each other one is a track, or a node of the same AudioContext. */
 export class SoundMixer {
-  private readonly audio = new AudioContext();
-  private readonly out = this.audio.createMediaStreamDestination();
-  private readonly volume = this.audio.createGain();
-  private readonly inputs = new Map<MediaStreamTrack, MediaStreamAudioSourceNode>();
+  private readonly out: MediaStreamAudioDestinationNode;
+  private readonly volume: GainNode;
+  private readonly inputs = new Map<MediaStreamTrack | AudioNode, AudioNode>();
 
-  constructor() {
+  /** audio: one that nobody else needs while this mixer is open. It is kept for the next mixer. */
+  constructor(private readonly audio: AudioContext) {
+    this.out = audio.createMediaStreamDestination();
+    this.volume = audio.createGain();
     this.volume.connect(this.out);
   }
 
@@ -14,27 +16,28 @@ export class SoundMixer {
   }
 
   /** Mixes these from now on. */
-  mix(microphone: MediaStreamTrack | null, volume: number, others: MediaStreamTrack[]): void {
+  mix(microphone: MediaStreamTrack | null, volume: number, others: (MediaStreamTrack | AudioNode)[]): void {
     void this.audio.resume();
     this.volume.gain.setTargetAtTime(volume, this.audio.currentTime, 0.02); // a jump would be heard as a click
     const all = microphone ? [microphone, ...others] : others;
-    for (const [track, node] of this.inputs) {
-      if (!all.includes(track)) {
+    for (const [input, node] of this.inputs) {
+      if (!all.includes(input)) {
         node.disconnect();
-        this.inputs.delete(track);
+        this.inputs.delete(input);
       }
     }
-    for (const track of all) {
-      if (!this.inputs.has(track)) {
-        const node = this.audio.createMediaStreamSource(new MediaStream([track]));
-        node.connect(track === microphone ? this.volume : this.out);
-        this.inputs.set(track, node);
+    for (const input of all) {
+      if (!this.inputs.has(input)) {
+        const node = input instanceof AudioNode ? input : this.audio.createMediaStreamSource(new MediaStream([input]));
+        node.connect(input === microphone ? this.volume : this.out);
+        this.inputs.set(input, node);
       }
     }
   }
 
   close(): void {
+    this.inputs.forEach((node) => node.disconnect());
     this.track.stop();
-    void this.audio.close();
+    void this.audio.suspend();
   }
 }

@@ -104,10 +104,10 @@ export class Sources {
     await this.change({ cameraOff: false });
   }
 
-  /** Shows a file in the place of a screen. alone: without the microphone. */
-  async play(film: MediaStream, alone: boolean): Promise<void> {
+  /** Shows a file in the place of a screen, with this sound. alone: without the microphone. */
+  async play(film: MediaStream, sound: AudioNode, alone: boolean): Promise<void> {
     this.note = this.silent ? t("The file is played without sound, because the show began with “No sound”.") : t("The file is played to the viewers.");
-    await this.replace(film, film, alone);
+    await this.replace(film, film, sound, alone);
   }
 
   /** The file is shown no more. ended: it has come to an end. */
@@ -125,10 +125,10 @@ export class Sources {
   }
 
   /** Shows another screen or file, or none. */
-  private async replace(screen: MediaStream | null, film: MediaStream | null, soundAlone = false): Promise<void> {
+  private async replace(screen: MediaStream | null, film: MediaStream | null, sound: AudioNode | null = null, soundAlone = false): Promise<void> {
     const old = this.stage.wishes.screen;
     this.film = film;
-    await this.change({ screen, soundAlone });
+    await this.change({ screen, sound, soundAlone });
     old?.getTracks().forEach((track) => track.stop());
   }
 

@@ -31,6 +31,8 @@ interface Wishes {
   volume: number;
   /** A shared screen, window or tab, or a file. */
   screen: MediaStream | null;
+  /** The sound of a file, made in the stage's AudioContext. */
+  sound: AudioNode | null;
   /** The sound of the screen or the file is sent without the microphone. */
   soundAlone: boolean;
 }
@@ -42,7 +44,7 @@ interface Wishes {
 export class Stage {
   readonly wishes: Wishes = {
     size: { width: 1280, height: 720 }, shape: "auto", arrangement: "corner", card: { text: "", image: "" },
-    camera: null, cameraOff: false, microphone: null, volume: 1, screen: null, soundAlone: false,
+    camera: null, cameraOff: false, microphone: null, volume: 1, screen: null, sound: null, soundAlone: false,
   };
   /** What is sent, or would be. It stays the same object, its tracks change. */
   readonly stream = new MediaStream();
@@ -50,10 +52,19 @@ export class Stage {
   private fixed: { wanted: string; size: Size } | null = null; // the size of the running show, and for which wish
   private mixer: Mixer | null = null;
   private broken = false;
+  private context: AudioContext | null = null;
   private soundMixer: SoundMixer | null = null;
   private queue: Promise<unknown> = Promise.resolve();
 
   constructor(private readonly listener: StageListener) {}
+
+  /**
+   * Where all sound is mixed. It lasts as long as the stage, because a video that was once connected to it cannot leave it. What passes from
+   * one AudioContext to another is late by the buffers of both.
+   */
+  get audio(): AudioContext {
+    return this.context ??= new AudioContext();
+  }
 
   /** A show begins or ends. */
   async run(live: boolean): Promise<void> {
@@ -159,13 +170,13 @@ export class Stage {
   }
 
   private async bringSound(): Promise<void> {
-    const { screen, soundAlone, volume } = this.wishes;
-    const others = screen?.getAudioTracks().filter(isLive) ?? [];
+    const { screen, sound, soundAlone, volume } = this.wishes;
+    const others = sound ? [sound] : screen?.getAudioTracks().filter(isLive) ?? [];
     const microphone = soundAlone && others.length > 0 ? null : this.wishes.microphone;
     const changed = microphone !== null && volume !== 1;
     const late = microphone !== null && this.mixer !== null && this.openCamera !== null; // mixing makes picture and sound late alike, by a picture or so
     if (others.length > 0 || changed || late || (this.soundMixer && this.live && !microphone)) { // the sound of a running show goes on as silence
-      const mixer = this.soundMixer ??= new SoundMixer();
+      const mixer = this.soundMixer ??= new SoundMixer(this.audio);
       mixer.mix(microphone && isLive(microphone) ? microphone : null, volume, others);
       await this.take(mixer.track);
       return;
