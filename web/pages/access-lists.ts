@@ -2,12 +2,13 @@
 
 import type { AccessClient, AppInfo, AuditLine, DestinationInfo, Grant, KeyInfo, LoginInfo, Revocation, UserInfo } from "./access-client.ts";
 import { appForm, destinationForm, keyForm, keyGrants, keyUntil, revokeForm, userForm, writtenApp, writtenDestination, writtenLimits } from "./access-forms.ts";
-import { actionTitle, actionWords, authWords, modeWords, roleWords, tokenWords } from "./access-words.ts";
+import { actionTitle, actionWords, authWords, kindWords, modeWords, roleWords, tokenWords, whoWords } from "./access-words.ts";
 import { confirm, type Question } from "./confirm.ts";
 import { create, element, setText } from "./dom.ts";
 import { asFailure, type Failure } from "./failure.ts";
 import { FormDialog, showSecret, type Values } from "./form-dialog.ts";
-import { inSentence, moment } from "./format.ts";
+import { count, inSentence, moment } from "./format.ts";
+import { t } from "./language.ts";
 import { Rows, type Row } from "./rows.ts";
 
 /** What the lists need of the page around them. */
@@ -53,16 +54,17 @@ function time(at: number | null, none: string): string {
 }
 
 function streams(patterns: string[]): string {
-  return patterns.length === 0 || patterns.includes("*") ? "all" : patterns.join(", ");
+  return patterns.length === 0 || patterns.includes("*") ? t("all") : patterns.join(", ");
 }
 
 /** Grants in a few words: "publish cam-*; push cam-* to youtube-main". */
 export function grantWords(grants: Grant[]): string {
   return grants.map((grant) => {
     const targets = [...grant.destinations, ...grant.urls];
-    const to = targets.length === 0 ? "" : ` to ${targets.includes("*") ? "anywhere" : targets.join(", ")}`;
-    return `${grant.actions.map(actionWords).join(", ")} ${grant.streams.includes("*") ? "all streams" : grant.streams.join(", ")}${to}`;
-  }).join("; ") || "nothing";
+    const words = { actions: grant.actions.map(actionWords).join(", "), streams: grant.streams.includes("*") ? t("all streams") : grant.streams.join(", ") };
+    return targets.length === 0 ? t("{actions} {streams}", words)
+      : t("{actions} {streams} to {targets}", { ...words, targets: targets.includes("*") ? t("anywhere") : targets.join(", ") });
+  }).join("; ") || t("nothing");
 }
 
 export class Overview implements Section {
@@ -74,18 +76,19 @@ export class Overview implements Section {
     setText(element("mode", HTMLElement), `access=${mode}`);
     setText(element("mode-words", HTMLElement), modeWords(mode));
     const report = await this.around.client.report();
-    element("warnings", HTMLElement).replaceChildren(...report.warnings.map((text) => create("li", "", text)));
+    element("warnings", HTMLElement).replaceChildren(...report.warnings.map((text) => inEnglish(create("li", "", text))));
     const actions = [...new Set(report.who.map(({ action }) => action))];
     const people = [...new Set(report.who.map(({ who }) => who))];
     const head = create("tr");
-    head.append(scoped("col", "Who"), ...actions.map((action) => scoped("col", actionTitle(action))));
+    head.append(scoped("col", t("Who")), ...actions.map((action) => scoped("col", actionTitle(action))));
     const rows = people.map((who) => {
       const row = create("tr", who === "stranger" || who === "foreign page" ? "stranger" : "");
-      row.append(scoped("row", who), ...actions.map((action) => {
+      row.append(scoped("row", whoWords(who)), ...actions.map((action) => {
         const found = report.who.find((line) => line.who === who && line.action === action);
         const cell = create("td");
-        const answer = create("span", found?.allowed ? "yes" : "no", found === undefined ? "–" : found.allowed ? "Yes" : "No");
-        answer.title = found?.words ?? "";
+        const answer = create("span", found?.allowed ? "yes" : "no", found === undefined ? "–" : found.allowed ? t("Yes") : t("No"));
+        inEnglish(cell).title = found?.words ?? "";
+        answer.lang = document.documentElement.lang;
         cell.append(answer);
         if (found?.allowed) {
           cell.append(create("bdi", "to", found.words));
@@ -101,6 +104,12 @@ export class Overview implements Section {
   }
 }
 
+/** Marks the words of the server, which speaks only English. */
+function inEnglish<E extends HTMLElement>(part: E): E {
+  part.lang = "en";
+  return part;
+}
+
 function scoped(scope: string, text: string): HTMLTableCellElement {
   const cell = Object.assign(create("th"), { scope });
   cell.append(create("bdi", "", text));
@@ -114,22 +123,22 @@ export class Users implements Section {
     const { client, form } = around;
     this.rows = new Rows("users", ({ name }) => name, (row, name) => {
       let shown: UserInfo | null = null;
-      onClick(row, "change", `Change ${inSentence(name)}`, () => form.open(userForm(shown), async (values) => {
+      onClick(row, "change", t("Change {name}", { name: inSentence(name) }), () => form.open(userForm(shown), async (values) => {
         await client.updateUser(written(values, name));
         await this.load();
       }));
-      onClick(row, "remove", `Remove ${inSentence(name)}`, () => void ask(around, this, {
-        title: `Remove the user “${inSentence(name)}”?`,
-        text: "This person is signed out everywhere at once, and what this person publishes and plays ends.",
-        action: "Remove the user",
+      onClick(row, "remove", t("Remove {name}", { name: inSentence(name) }), () => void ask(around, this, {
+        title: t("Remove the user “{name}”?", { name: inSentence(name) }),
+        text: t("This person is signed out everywhere at once, and what this person publishes and plays ends."),
+        action: t("Remove the user"),
       }, () => client.removeUser(name)));
       return (user) => {
         shown = user;
         row.set("name", user.name);
         row.set("role", roleWords(user.role));
-        row.set("source", user.fromFile ? "from rest_users_file" : user.created === null ? "" : `since ${time(user.created, "")}`);
+        row.set("source", user.fromFile ? t("from rest_users_file") : user.created === null ? "" : t("since {time}", { time: time(user.created, "") }));
         row.set("streams", streams(user.streams));
-        row.set("seen", time(user.lastLogin, "never"));
+        row.set("seen", time(user.lastLogin, t("never")));
         row.part("change").hidden = user.fromFile;
         row.part("remove").hidden = user.fromFile;
       };
@@ -138,7 +147,7 @@ export class Users implements Section {
       const made = await client.createUser(written(values, values.text("name")));
       await this.load();
       if (made !== "") {
-        void showSecret("The password", [`The server has made this password for ${inSentence(values.text("name"))}, and shows it only now.`], made);
+        void showSecret(t("The password"), [t("The server has made this password for {name}, and shows it only now.", { name: inSentence(values.text("name")) })], made);
       }
     }));
   }
@@ -146,7 +155,7 @@ export class Users implements Section {
   async load(): Promise<void> {
     const users = await this.around.client.users();
     this.rows.show(users);
-    showEmpty("users", users, "There are no users.");
+    showEmpty("users", users, t("There are no users."));
   }
 }
 
@@ -163,18 +172,18 @@ export class Keys implements Section {
     this.rows = new Rows("keys", ({ id }) => id, (row, id) => {
       let label = "";
       row.part("remove").addEventListener("click", () => void ask(around, this, {
-        title: `Remove the key “${inSentence(label)}”?`,
-        text: "Whoever uses it is cut off at once. A key that was removed does not come back.",
-        action: "Remove the key",
+        title: t("Remove the key “{name}”?", { name: inSentence(label) }),
+        text: t("Whoever uses it is cut off at once. A key that was removed does not come back."),
+        action: t("Remove the key"),
       }, () => client.removeKey(id)));
       return (key) => {
         label = key.label || key.id;
         row.set("label", label);
-        row.set("owner", key.owner || "nobody");
-        row.set("grants", `${grantWords(key.grants)}${key.stream === "" ? "" : `; always as ${key.stream}`}`);
-        row.set("used", key.lastUsedAt === null || key.lastUsedAt === 0 ? "never" : `${time(key.lastUsedAt, "")} ${key.lastUsedFrom}`.trim());
-        row.set("until", time(key.expiresAt, "removed"));
-        row.part("remove").setAttribute("aria-label", `Remove the key ${inSentence(label)}`);
+        row.set("owner", key.owner || t("nobody"));
+        row.set("grants", key.stream === "" ? grantWords(key.grants) : t("{grants}; always as {name}", { grants: grantWords(key.grants), name: key.stream }));
+        row.set("used", key.lastUsedAt === null || key.lastUsedAt === 0 ? t("never") : `${time(key.lastUsedAt, "")} ${key.lastUsedFrom}`.trim());
+        row.set("until", time(key.expiresAt, t("removed")));
+        row.part("remove").setAttribute("aria-label", t("Remove the key {name}", { name: inSentence(label) }));
       };
     });
     element("keys-add", HTMLButtonElement).addEventListener("click", () => void this.add());
@@ -183,7 +192,7 @@ export class Keys implements Section {
   async load(): Promise<void> {
     const keys = await this.around.client.keys();
     this.rows.show(keys);
-    showEmpty("keys", keys, "There are no keys.");
+    showEmpty("keys", keys, t("There are no keys."));
   }
 
   private async add(): Promise<void> {
@@ -193,8 +202,8 @@ export class Keys implements Section {
       const stream = values.text("stream");
       const key = await client.createKey({ label: values.text("label"), grants: keyGrants(values), stream, limits: writtenLimits(values), expiresAt: keyUntil(values, Date.now()) });
       await this.load();
-      const obs = rtmp() !== "" && values.list("actions").includes("publish") ? [`In OBS: server ${rtmp()}, stream key as below.`] : [];
-      void showSecret("The key", ["The server shows it only now. Whoever has it may do what it allows.", ...obs], key);
+      const obs = rtmp() !== "" && values.list("actions").includes("publish") ? [t("In OBS: server {address}, stream key as below.", { address: rtmp() })] : [];
+      void showSecret(t("The key"), [t("The server shows it only now. Whoever has it may do what it allows."), ...obs], key);
     });
   }
 }
@@ -218,7 +227,7 @@ export class Tokens implements Section {
   async load(): Promise<void> {
     const revoked = await this.around.client.revocations();
     this.rows.show(revoked);
-    showEmpty("tokens", revoked, "No token was revoked.");
+    showEmpty("tokens", revoked, t("No token was revoked."));
   }
 }
 
@@ -230,18 +239,18 @@ export class Destinations implements Section {
     const { client } = around;
     this.rows = new Rows("destinations", ({ name }) => name, (row, name) => {
       let shown: DestinationInfo | null = null;
-      onClick(row, "change", `Change ${name}`, () => void this.edit(shown));
-      onClick(row, "remove", `Remove ${name}`, () => void ask(around, this, {
-        title: `Remove the destination “${name}”?`,
-        text: "Its stream key is forgotten. Pushes that go there now go on.",
-        action: "Remove the destination",
+      onClick(row, "change", t("Change {name}", { name }), () => void this.edit(shown));
+      onClick(row, "remove", t("Remove {name}", { name }), () => void ask(around, this, {
+        title: t("Remove the destination “{name}”?", { name }),
+        text: t("Its stream key is forgotten. Pushes that go there now go on."),
+        action: t("Remove the destination"),
       }, () => client.removeDestination(name)));
       return (one) => {
         shown = one;
         row.set("name", one.name);
         row.set("target", one.target.replace(/^rtmps?:\/\//, "").replace(/\*{3}$/, "•••"));
         row.set("streams", streams(one.streams));
-        row.set("used", one.usedBy === null ? "–" : String(one.usedBy));
+        row.set("used", count(one.usedBy));
         row.part("change").hidden = !this.admin();
         row.part("remove").hidden = !this.admin();
       };
@@ -253,7 +262,7 @@ export class Destinations implements Section {
     const found = await this.around.client.destinations();
     element("destinations-add", HTMLElement).hidden = !this.admin();
     this.rows.show(found);
-    showEmpty("destinations", found, "There are no destinations.");
+    showEmpty("destinations", found, t("There are no destinations."));
   }
 
   private async edit(destination: DestinationInfo | null): Promise<void> {
@@ -274,19 +283,19 @@ export class Apps implements Section {
     const { client } = around;
     this.rows = new Rows("apps", ({ name }) => name, (row, name) => {
       let shown: AppInfo | null = null;
-      onClick(row, "change", `Change the app ${inSentence(name)}`, () => void this.edit(shown));
-      onClick(row, "remove", `Remove the app ${inSentence(name)}`, () => void ask(around, this, {
-        title: `Remove the app “${inSentence(name)}”?`,
-        text: "New clients that name its appKey are treated as those of an app without a backend.",
-        action: "Remove the app",
+      onClick(row, "change", t("Change the app {name}", { name: inSentence(name) }), () => void this.edit(shown));
+      onClick(row, "remove", t("Remove the app {name}", { name: inSentence(name) }), () => void ask(around, this, {
+        title: t("Remove the app “{name}”?", { name: inSentence(name) }),
+        text: t("New clients that name its appKey are treated as those of an app without a backend."),
+        action: t("Remove the app"),
       }, () => client.removeApp(name)));
       return (app) => {
         shown = app;
         row.set("name", app.name);
         row.set("key", app.key);
-        row.set("url", app.url || "none");
+        row.set("url", app.url || t("none"));
         row.set("auth", authWords(app.auth));
-        row.set("methods", app.url === "" ? "–" : String(app.methods.length));
+        row.set("methods", count(app.url === "" ? null : app.methods.length));
         row.part("change").hidden = app.source === "file";
         row.part("remove").hidden = app.source !== "state";
       };
@@ -297,7 +306,7 @@ export class Apps implements Section {
   async load(): Promise<void> {
     const apps = await this.around.client.apps();
     this.rows.show(apps);
-    showEmpty("apps", apps, "There are no apps.");
+    showEmpty("apps", apps, t("There are no apps."));
   }
 
   private async edit(app: AppInfo | null): Promise<void> {
@@ -317,9 +326,9 @@ export class Logins implements Section {
     this.rows = new Rows("logins", ({ id }) => id, (row, id) => {
       let name = "";
       row.part("end").addEventListener("click", () => void ask(around, this, {
-        title: `Sign “${inSentence(name)}” out?`,
-        text: "This browser has to sign in again. What it publishes goes on.",
-        action: "Sign out",
+        title: t("Sign “{name}” out?", { name: inSentence(name) }),
+        text: t("This browser has to sign in again. What it publishes goes on."),
+        action: t("Sign out"),
       }, () => around.client.endLogin(id)));
       return (login) => {
         name = login.name;
@@ -329,7 +338,7 @@ export class Logins implements Section {
         row.set("address", login.address);
         row.set("since", time(login.created, "–"));
         row.set("seen", time(login.lastSeen, "–"));
-        row.part("end").setAttribute("aria-label", `Sign out ${inSentence(login.name)} at ${login.address}`);
+        row.part("end").setAttribute("aria-label", t("Sign out {name} at {address}", { name: inSentence(login.name), address: login.address }));
       };
     });
   }
@@ -337,7 +346,7 @@ export class Logins implements Section {
   async load(): Promise<void> {
     const logins = await this.around.client.logins();
     this.rows.show(logins);
-    showEmpty("logins", logins, "Nobody has signed in.");
+    showEmpty("logins", logins, t("Nobody has signed in."));
   }
 }
 
@@ -349,7 +358,7 @@ const systems = [["Android", "Android"], ["iPhone", "iPhone"], ["iPad", "iPad"],
 export function browserName(agent: string): string {
   const find = (list: readonly (readonly [string, string])[]): string | undefined => list.find(([mark]) => agent.includes(mark))?.[1];
   const [browser, system] = [find(browsers), find(systems)];
-  return browser === undefined ? agent.slice(0, 60) : system === undefined ? browser : `${browser} on ${system}`;
+  return browser === undefined ? agent.slice(0, 60) : system === undefined ? browser : t("{browser} on {system}", { browser, system });
 }
 
 const pageLength = 100;
@@ -361,10 +370,11 @@ export class Audit implements Section {
   constructor(private readonly around: Surroundings) {
     this.rows = new Rows("audit", ({ id }) => id, (row) => (line) => {
       row.root.dataset["ok"] = line.ok ? "yes" : "no";
-      row.set("ok", line.ok ? "Done" : "Refused");
-      row.set("action", line.count > 1 ? `${line.action}, ${line.count} times` : line.action);
+      row.set("ok", line.ok ? t("Done") : t("Refused"));
+      row.set("action", line.count > 1 ? t("{action}, {n} times", { action: line.action, n: line.count }) : line.action);
+      row.part("action").lang = line.count > 1 ? document.documentElement.lang : "en"; // the name of an action, as the filter takes it
       row.set("object", line.object);
-      row.set("who", line.who || line.kind);
+      row.set("who", line.who || kindWords(line.kind));
       row.set("from", [line.from, line.via, line.origin].filter((text) => text !== "" && text !== location.origin).join(", "));
       row.set("why", line.why);
       row.set("when", time(line.at, ""));
@@ -400,7 +410,7 @@ export class Audit implements Section {
   private show(found: AuditLine[], older: boolean): void {
     this.lines = older ? [...this.lines, ...found] : found;
     this.rows.show(this.lines);
-    showEmpty("audit", this.lines, "Nothing was written down.");
+    showEmpty("audit", this.lines, t("Nothing was written down."));
     element("audit-older", HTMLElement).hidden = found.length < pageLength;
   }
 }

@@ -8,6 +8,7 @@ import { loadConfig, type Config } from "./config.ts";
 import { copy, element, setText, showAlert } from "./dom.ts";
 import { asFailure, Failure } from "./failure.ts";
 import { FormDialog } from "./form-dialog.ts";
+import { offerLanguages, sentences, t } from "./language.ts";
 import { Rest } from "./rest.ts";
 import { may, Sessions, type Session } from "./session.ts";
 import { SignIn } from "./sign-in.ts";
@@ -25,7 +26,7 @@ let wake = new AbortController();
 
 const rest = new Rest();
 const sessions = new Sessions(rest, unlock);
-const signIn = new SignIn(sessions, "Only administrators can see who may do what; operators see their keys.", unlock);
+const signIn = new SignIn(sessions, t("Only administrators can see who may do what; operators see their keys."), unlock);
 const around: Surroundings = {
   client: new AccessClient(rest),
   form: new FormDialog(),
@@ -79,6 +80,9 @@ function turnTo(name: string): void {
   }
 }
 
+/** The person at the page may see no part of it. */
+class NotForYou extends Failure {}
+
 function show(failure: Failure): void {
   if (failure.reason === "unauthorized") {
     me = null;
@@ -87,6 +91,9 @@ function show(failure: Failure): void {
     showAlert(element("trouble", HTMLElement), null);
     element("board", HTMLElement).hidden = true;
     signIn.ask(true);
+  } else if (failure instanceof NotForYou) {
+    const { title, advice } = consoleWords(failure);
+    showAlert(element("trouble", HTMLElement), { title, advice: sentences(advice, t("This page is for administrators and operators.")) });
   } else {
     showAlert(element("trouble", HTMLElement), consoleWords(failure), failure.detail);
   }
@@ -101,7 +108,7 @@ async function refresh(): Promise<void> {
   const name = chosen();
   if (name === "") {
     element("board", HTMLElement).hidden = true;
-    throw new Failure("forbidden", "this page is for administrators and operators");
+    throw new NotForYou("forbidden");
   }
   element("board", HTMLElement).hidden = false;
   turnTo(name);
@@ -110,6 +117,7 @@ async function refresh(): Promise<void> {
 }
 
 async function run(): Promise<void> {
+  offerLanguages(() => true);
   element("secret-copy", HTMLButtonElement).addEventListener("click", () => (
     void copy(element("secret-copy", HTMLButtonElement), element("secret-text", HTMLElement))));
   addEventListener("hashchange", () => wake.abort());

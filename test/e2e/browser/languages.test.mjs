@@ -6,6 +6,7 @@ import { after, before, describe, test } from "node:test";
 import { faults, photograph } from "./lib/accessibility.mjs";
 import { launch, watchConsole } from "./lib/browser.mjs";
 import { several, showStream } from "./lib/console-world.mjs";
+import { fill } from "./lib/mock-access.mjs";
 import { MockServer, push } from "./lib/mock-server.mjs";
 import { openStudio, until } from "./lib/studio-page.mjs";
 import { destinationWords, reasons } from "./.build/web/pages/words.js";
@@ -62,7 +63,7 @@ describe("the translations", () => {
     const names = await readdir(pages);
     const html = (await Promise.all(names.filter((name) => name.endsWith(".html")).map((name) => readFile(new URL(name, pages), "utf8"))))
       .filter((page) => page.includes("data-translated"));
-    assert.equal(html.length, 5);
+    assert.equal(html.length, 6);
     for (const page of html) {
       for (const text of textsOf(page)) {
         assert.ok(english.includes(text) || sameInAll.test(text), `“${text}” is in a page and in no language`);
@@ -84,7 +85,7 @@ describe("the translations", () => {
 const englishWords = /\b(the|this|that|your|with|and|of|is|not|you)\b/i;
 
 /** Names, numbers and examples, which are the same everywhere. */
-const sameInAll = /^([^a-z]*|– dBFS|Transponder|YouTube|Facebook|Twitch|main-channel|jingle\.wav|ffmpeg .*)$/;
+const sameInAll = /^([^a-z]*|– dBFS|Transponder|YouTube|Facebook|Twitch|main-channel|jingle\.wav|ffmpeg .*|appKey|publish, login, user\/create …)$/;
 
 /** The texts and the spoken attributes of a page. */
 function textsOf(html) {
@@ -272,6 +273,49 @@ describe("the console", () => {
       await page.locator("#filter").fill("nothing like this");
       await says(page, "#streams-empty", texts["Nothing here matches the filter."]);
       assert.deepEqual(await englishOf(page, texts), [], "nothing in the lists");
+      assert.deepEqual(errors, []);
+    });
+  }
+});
+
+describe("the page for access", () => {
+  for (const code of ["de", "zh"]) {
+    test(`in ${code}`, async (t) => {
+      const texts = all[code];
+      const { page, errors } = await openPage(t, code, "access", (mock) => {
+        const lists = fill(mock);
+        lists.audit.length = 12;
+        lists.keys.forEach((key, i) => (key.label = `OBS ${i}`)); // names of people's own are in no language
+        lists.apps.forEach((app, i) => (app.name = `ACME ${i}`));
+        mock.me = { ...mock.me, kind: "user", name: "berta", mode: "open" };
+      });
+      await says(page, "#mode-words", texts["Everybody who reaches this server may do everything. Write access=auto in its settings if strangers can reach it."]);
+      await page.waitForFunction(() => document.querySelector("#who tbody tr"));
+      await judge(page, code, "access-overview");
+      for (const part of ["users", "keys", "tokens", "destinations", "apps", "logins", "audit"]) {
+        await page.locator(`#tabs a[href="#${part}"]`).click();
+        await page.locator(`#${part} > li`).first().waitFor();
+        await judge(page, code, `access-${part}`);
+        const add = page.locator(`#${part}-add`);
+        if (await add.count() > 0) {
+          await add.click();
+          await page.locator("#form").waitFor();
+          await page.evaluate(() => document.querySelectorAll("#form-list input[type=checkbox]").forEach((box) => box.checked || box.click()));
+          if (part === "apps") {
+            await page.locator("#form-url").fill("https://backend.example.com");
+          }
+          await judge(page, code, `access-${part}-form`);
+          await page.keyboard.press("Escape");
+          await page.locator("#form").waitFor({ state: "hidden" });
+        }
+        const remove = page.locator(`#${part} .danger:visible`).first();
+        if (await remove.count() > 0) {
+          await remove.click();
+          assert.deepEqual(await englishOf(page, texts), [], `${part}: the question`);
+          await page.locator("#confirm-no").click();
+        }
+      }
+      assert.deepEqual(await faults(page), []);
       assert.deepEqual(errors, []);
     });
   }

@@ -55,7 +55,7 @@ export function fill(mock) {
   const actions = ["publish", "play", "push", "read", "control", "admin"];
   const may = (who, ...allowed) => actions.map((action) => ({ who, action, allowed: allowed.includes(action) || allowed[0] === "admin", words: allowed.length === 0 ? "only with a password, a token, a key or a certificate" : who.startsWith("user") ? "acme/*, lobby-*" : "without a credential" }));
   Object.assign(mock.methods, {
-    "access/report": () => ({ mode: "auto", warnings: all.warnings, who: [...may("stranger"), ...may("foreign page"), ...may("this machine", "admin"), ...may("user berta", "publish", "play", "push", "read", "control"),
+    "access/report": () => ({ mode: "auto", warnings: all.warnings, who: [...may("stranger"), ...may("foreign page"), ...may("client on this machine", "admin"), ...may("user berta", "publish", "play", "push", "read", "control"),
       ...may("user vera", "read")] }),
     "user/find_all": () => all.users,
     "user/create": (body) => {
