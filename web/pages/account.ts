@@ -1,3 +1,4 @@
+import { roleWords } from "./access-words.ts";
 import { create, element } from "./dom.ts";
 import { asFailure } from "./failure.ts";
 import { t } from "./language.ts";
@@ -12,7 +13,7 @@ export function showAccount(session: Session | null, sessions: Sessions): void {
   if (session?.kind === "user") {
     const out = Object.assign(create("button", "button plain small", t("Sign out")), { type: "button", id: "sign-out" });
     out.addEventListener("click", () => void signOut(out, sessions));
-    const name = Object.assign(create("button", "button plain small"), { type: "button", id: "own-password", title: t("{role}: change the password", { role: session.role }) });
+    const name = Object.assign(create("button", "button plain small"), { type: "button", id: "own-password", title: t("{role}: change the password", { role: roleWords(session.role) }) });
     name.append(create("bdi", "", session.name));
     name.addEventListener("click", () => askPassword(sessions));
     box.replaceChildren(name, out);
