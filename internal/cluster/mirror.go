@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -30,9 +31,10 @@ type Mirror struct {
 	log    *slog.Logger
 
 	mu     sync.Mutex
-	marked bool                   // guarded by mu; NATS knows that this server has records there
-	ours   map[mirrorKey]bool     // guarded by mu; records that this process has written; true: NATS may have them
-	behind map[mirrorKey]struct{} // guarded by mu; what NATS has may be wrong
+	marked bool                 // guarded by mu; NATS knows that this server has records there
+	ours   map[mirrorKey]bool   // guarded by mu; records that this process has written; true: NATS may have them
+	behind map[mirrorKey]uint64 // guarded by mu; what NATS has may be wrong. The value is that of notes when it was noted last
+	notes  uint64               // guarded by mu; counts what was noted in behind
 
 	wake chan struct{} // 1
 }
@@ -48,7 +50,7 @@ func NewMirror(c *Cluster, local state.Keeper, log *slog.Logger) *Mirror {
 
 func newMirror(local, shared state.Keeper, node string, log *slog.Logger) *Mirror {
 	return &Mirror{
-		local: local, shared: shared, node: node, log: log, ours: map[mirrorKey]bool{}, behind: map[mirrorKey]struct{}{}, wake: make(chan struct{}, 1),
+		local: local, shared: shared, node: node, log: log, ours: map[mirrorKey]bool{}, behind: map[mirrorKey]uint64{}, wake: make(chan struct{}, 1),
 	}
 }
 
@@ -100,10 +102,16 @@ func (m *Mirror) changed(ctx context.Context, k mirrorKey, exists bool) {
 	defer cancel()
 	if away || m.sync(ctx, k) != nil {
 		m.mu.Lock()
-		m.behind[k] = struct{}{}
+		m.note(k)
 		m.mu.Unlock()
 		signal(m.wake)
 	}
+}
+
+// note notes that what NATS has of k may be wrong. The caller holds mu.
+func (m *Mirror) note(k mirrorKey) {
+	m.notes++
+	m.behind[k] = m.notes
 }
 
 // sync makes the record in NATS that of this server, whoever else changes it meanwhile.
@@ -166,7 +174,7 @@ func (m *Mirror) doubt() {
 	m.mu.Lock()
 	m.marked = false
 	for k := range m.ours {
-		m.behind[k] = struct{}{}
+		m.note(k)
 	}
 	m.mu.Unlock()
 	signal(m.wake)
@@ -192,24 +200,20 @@ func (m *Mirror) Run(ctx context.Context) error {
 // catchUp writes what is behind. It returns false if something is left.
 func (m *Mirror) catchUp(ctx context.Context) bool {
 	m.mu.Lock()
-	behind := make([]mirrorKey, 0, len(m.behind))
-	for k := range m.behind {
-		behind = append(behind, k)
-	}
+	behind := maps.Clone(m.behind)
 	m.mu.Unlock()
-	for _, k := range behind {
-		m.mu.Lock()
-		delete(m.behind, k) // who changes it from now on notes it again
-		m.mu.Unlock()
+	for k, noted := range behind {
 		limited, cancel := context.WithTimeout(ctx, mirrorWrite)
 		err := m.sync(limited, k)
 		cancel()
 		if err != nil {
-			m.mu.Lock()
-			m.behind[k] = struct{}{}
-			m.mu.Unlock()
 			return false
 		}
+		m.mu.Lock()
+		if m.behind[k] == noted { // otherwise somebody has changed it meanwhile
+			delete(m.behind, k)
+		}
+		m.mu.Unlock()
 	}
 	return true
 }
