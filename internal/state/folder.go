@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"modernc.org/sqlite"
@@ -52,7 +53,7 @@ func openFolder(path string, inherited *os.File) (*folder, error) {
 	if inherited != nil {
 		inherited.Close()
 	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := lockSoon(lock); err != nil {
 		lock.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, fmt.Errorf("%w: stop it, or give this one another with --set state_dir=FOLDER", ErrInUse)
@@ -60,6 +61,19 @@ func openFolder(path string, inherited *os.File) (*folder, error) {
 		return nil, err
 	}
 	return &folder{path, lock, readOnly}, nil
+}
+
+// lockPatience is how long a lock may outlive its owner: a program that the owner has started keeps a copy of the descriptor until it is executed.
+const lockPatience = 300 * time.Millisecond
+
+// lockSoon locks a file. It fails with EWOULDBLOCK if another one has the lock, and keeps it.
+func lockSoon(f *os.File) error {
+	for deadline := time.Now().Add(lockPatience); ; time.Sleep(5 * time.Millisecond) {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(deadline) {
+			return err
+		}
+	}
 }
 
 func (f *folder) close() {

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -782,4 +783,24 @@ func BenchmarkGet(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// A program that is being started has a copy of the lock for a moment after its owner has closed it.
+func TestLockOfProgramThatStarts(t *testing.T) {
+	dir := t.TempDir()
+	first, err := openFolder(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := copyOf(first.lock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.close()
+	time.AfterFunc(20*time.Millisecond, func() { theirs.Close() })
+	second, err := openFolder(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second.close()
 }
