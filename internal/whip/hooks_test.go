@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -242,6 +243,34 @@ func TestHookHangs(t *testing.T) {
 	<-gone
 	if _, ok := d.hub.Source("slow"); ok {
 		t.Error("there is a stream that the backend has not granted")
+	}
+}
+
+// When the server closes, it does not wait for a backend that hangs, and no session begins any more.
+func TestCloseWhileHookHangs(t *testing.T) {
+	b := appserver.Start(t)
+	hang, entered := make(chan struct{}), make(chan struct{}, 1)
+	defer close(hang)
+	b.Answer = func(c appserver.Call, _ map[string]any) int {
+		if c.Method == hook.PublishStream {
+			entered <- struct{}{}
+			<-hang
+		}
+		return 200
+	}
+	d := openWith(t, DefaultConfig(), rtc.DefaultConfig(), Parts{Access: strangers(), Hooks: b.Hooks(t, nil)})
+	refused := make(chan int, 1)
+	go func() {
+		res, _ := d.do(t, "POST", "/whip/slow", offer("H264"), sdpType)
+		refused <- res.StatusCode
+	}()
+	<-entered
+	d.Close()
+	if code := <-refused; code != http.StatusServiceUnavailable {
+		t.Errorf("the client whose offer was being answered gets %d", code)
+	}
+	if res, body := d.do(t, "POST", "/whip/late", offer("H264"), sdpType); res.StatusCode != http.StatusServiceUnavailable || !strings.Contains(body, errStopping.Error()) {
+		t.Errorf("a client after that: %s %s", res.Status, body)
 	}
 }
 

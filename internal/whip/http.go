@@ -150,7 +150,7 @@ func status(err error) (code int, detail string) {
 		return http.StatusNotAcceptable, err.Error()
 	case errors.Is(err, stream.ErrNameInUse), errors.Is(err, stream.ErrIDInUse):
 		return http.StatusConflict, err.Error()
-	case errors.Is(err, load.ErrFull):
+	case errors.Is(err, load.ErrFull), errors.Is(err, errStopping):
 		return http.StatusServiceUnavailable, err.Error()
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return http.StatusServiceUnavailable, "the request was cancelled"

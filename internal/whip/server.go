@@ -129,7 +129,10 @@ type Server struct {
 	panics   panics.Counter
 	restarts map[access.Action]*rtc.RestartCounter // of publishers and of players
 
-	wg       sync.WaitGroup
+	life context.Context // ends when the server is closed
+	end  context.CancelCauseFunc
+
+	wg       sync.WaitGroup // of offers that are being answered, and of sessions
 	mu       sync.Mutex
 	closed   bool                // guarded by mu
 	sessions map[string]*session // guarded by mu; by id
@@ -172,6 +175,7 @@ func New(cfg Config, parts Parts, log *slog.Logger) *Server {
 		parts.Asked = &stream.Asked{}
 	}
 	s := &Server{cfg: cfg, parts: parts, log: log, mux: http.NewServeMux(), sessions: map[string]*session{}}
+	s.life, s.end = context.WithCancelCause(context.Background())
 	s.restarts = map[access.Action]*rtc.RestartCounter{access.Publish: {}, access.Play: {}}
 	s.handle(protocol{s, "whip", "whip_token", access.Publish, s.publish})
 	whep := protocol{s, "whep", "whep_token", access.Play, s.play}
@@ -244,13 +248,34 @@ func (s *Server) Close() error {
 		x.cancel(errStopping)
 	}
 	s.mu.Unlock()
+	s.end(errStopping)
 	s.wg.Wait()
 	return nil
+}
+
+// enter notes that an offer is being answered, unless the server is closed.
+func (s *Server) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.wg.Add(1)
+	return true
 }
 
 // create answers an offer (RFC 9725, 4.2), of a publisher or a player.
 func (p protocol) create(w http.ResponseWriter, r *http.Request) {
 	s := p.server
+	if !s.enter() {
+		p.refuse(w, errStopping)
+		return
+	}
+	defer s.wg.Done()
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(nil)
+	defer context.AfterFunc(s.life, func() { cancel(errStopping) })()
+	r = r.WithContext(ctx)
 	id, public := stream.NewID(), stream.NewID() // the public id is shown by the REST API
 	c := p.credential(r, false)
 	steps := p.trace(r, public)
@@ -445,7 +470,7 @@ func (s *Server) probe(w http.ResponseWriter, _ *http.Request, _ *session) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// start runs a session in a goroutine. If the server is closed, the session ends at once.
+// start runs a session in a goroutine. If the server was closed while the offer was answered, the session ends at once.
 func (s *Server) start(ctx context.Context, x *session) {
 	ctx, x.cancel = context.WithCancelCause(ctx)
 	s.mu.Lock()
@@ -453,12 +478,8 @@ func (s *Server) start(ctx context.Context, x *session) {
 		x.cancel(errStopping)
 	}
 	s.sessions[x.id] = x
-	s.wg.Add(1)
 	s.mu.Unlock()
-	go func() {
-		defer s.wg.Done()
-		s.run(ctx, x)
-	}()
+	s.wg.Go(func() { s.run(ctx, x) })
 }
 
 // run runs a session to its end. A panic in the media ends this session, and no other.
