@@ -2,7 +2,7 @@
 
 import type { AccessClient, AppInfo, AuditLine, DestinationInfo, Grant, KeyInfo, LoginInfo, Revocation, UserInfo } from "./access-client.ts";
 import { appForm, destinationForm, keyForm, keyGrants, keyUntil, revokeForm, userForm, writtenApp, writtenDestination, writtenLimits } from "./access-forms.ts";
-import { actionTitle, actionWords, authWords, kindWords, modeWords, roleWords, tokenWords, whoWords } from "./access-words.ts";
+import { actionTitle, actionWords, authWords, kindWords, modeWords, rightWords, roleWords, tokenWords, whoWords } from "./access-words.ts";
 import { confirm, type Question } from "./confirm.ts";
 import { create, element, setText } from "./dom.ts";
 import { asFailure, type Failure } from "./failure.ts";
@@ -87,11 +87,12 @@ export class Overview implements Section {
         const found = report.who.find((line) => line.who === who && line.action === action);
         const cell = create("td");
         const answer = create("span", found?.allowed ? "yes" : "no", found === undefined ? "–" : found.allowed ? t("Yes") : t("No"));
-        inEnglish(cell).title = found?.words ?? "";
+        const words = rightWords(found?.words ?? "");
+        (words === null ? inEnglish(cell) : cell).title = words ?? found?.words ?? "";
         answer.lang = document.documentElement.lang;
         cell.append(answer);
         if (found?.allowed) {
-          cell.append(create("bdi", "to", found.words));
+          cell.append(create("bdi", "to", cell.title));
         }
         return cell;
       }));

@@ -86,3 +86,13 @@ export function authWords(auth: string): string {
 export function kindWords(kind: string): string {
   return kind === "anonymous" ? t("anonymous") : kind;
 }
+
+const rights: Record<string, Text> = {
+  "without a credential": "without a credential",
+  "only with a password, a token, a key or a certificate": "only with a password, a token, a key or a certificate",
+};
+
+/** Under which condition somebody may do something; null: only the server has words for it. */
+export function rightWords(words: string): string | null {
+  return Object.hasOwn(rights, words) ? known(rights, words) : null;
+}

@@ -236,6 +236,8 @@ const texts: Texts = {
   "see": "einsehen",
   "control": "steuern",
   "do everything with": "alles",
+  "without a credential": "ohne Anmeldung",
+  "only with a password, a token, a key or a certificate": "nur mit einem Passwort, einem Token, einem Schlüssel oder einem Zertifikat",
   "do everything": "alles",
   "Publish": "Senden",
   "Play streams": "Streams ansehen",

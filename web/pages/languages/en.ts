@@ -240,6 +240,8 @@ export type Text =
   | "see"
   | "control"
   | "do everything with"
+  | "without a credential"
+  | "only with a password, a token, a key or a certificate"
   | "do everything"
   | "Publish"
   | "Play streams"

@@ -236,6 +236,8 @@ const texts: Texts = {
   "see": "consultar",
   "control": "controlar",
   "do everything with": "todo",
+  "without a credential": "sin identificarse",
+  "only with a password, a token, a key or a certificate": "solo con una contraseña, un token, una clave o un certificado",
   "do everything": "todo",
   "Publish": "Emitir",
   "Play streams": "Ver transmisiones",

@@ -236,6 +236,8 @@ const texts: Texts = {
   "see": "consultar",
   "control": "controlar",
   "do everything with": "tudo",
+  "without a credential": "sem identificação",
+  "only with a password, a token, a key or a certificate": "só com uma senha, um token, uma chave ou um certificado",
   "do everything": "tudo",
   "Publish": "Transmitir",
   "Play streams": "Assistir a transmissões",

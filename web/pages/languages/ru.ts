@@ -236,6 +236,8 @@ const texts: Texts = {
   "see": "видеть сведения",
   "control": "управлять",
   "do everything with": "всё",
+  "without a credential": "без входа",
+  "only with a password, a token, a key or a certificate": "только с паролем, токеном, ключом или сертификатом",
   "do everything": "всё",
   "Publish": "Отправлять",
   "Play streams": "Смотреть потоки",

@@ -236,6 +236,8 @@ const texts: Texts = {
   "see": "查看",
   "control": "控制",
   "do everything with": "所有操作",
+  "without a credential": "无需凭据",
+  "only with a password, a token, a key or a certificate": "仅限持有密码、令牌、密钥或证书者",
   "do everything": "所有操作",
   "Publish": "发布",
   "Play streams": "观看直播流",
