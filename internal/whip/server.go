@@ -129,13 +129,11 @@ type Server struct {
 	panics   panics.Counter
 	restarts map[access.Action]*rtc.RestartCounter // of publishers and of players
 
-	life context.Context // ends when the server is closed
-	end  context.CancelCauseFunc
-
 	wg       sync.WaitGroup // of offers that are being answered, and of sessions
 	mu       sync.Mutex
-	closed   bool                // guarded by mu
-	sessions map[string]*session // guarded by mu; by id
+	closed   bool                                      // guarded by mu
+	offers   map[*http.Request]context.CancelCauseFunc // guarded by mu; that are being answered
+	sessions map[string]*session                       // guarded by mu; by id
 }
 
 // session is one publication or one playback.
@@ -174,8 +172,7 @@ func New(cfg Config, parts Parts, log *slog.Logger) *Server {
 	if parts.Asked == nil {
 		parts.Asked = &stream.Asked{}
 	}
-	s := &Server{cfg: cfg, parts: parts, log: log, mux: http.NewServeMux(), sessions: map[string]*session{}}
-	s.life, s.end = context.WithCancelCause(context.Background())
+	s := &Server{cfg: cfg, parts: parts, log: log, mux: http.NewServeMux(), offers: map[*http.Request]context.CancelCauseFunc{}, sessions: map[string]*session{}}
 	s.restarts = map[access.Action]*rtc.RestartCounter{access.Publish: {}, access.Play: {}}
 	s.handle(protocol{s, "whip", "whip_token", access.Publish, s.publish})
 	whep := protocol{s, "whep", "whep_token", access.Play, s.play}
@@ -247,35 +244,42 @@ func (s *Server) Close() error {
 	for _, x := range s.sessions {
 		x.cancel(errStopping)
 	}
+	for _, cancel := range s.offers {
+		cancel(errStopping)
+	}
 	s.mu.Unlock()
-	s.end(errStopping)
 	s.wg.Wait()
 	return nil
 }
 
-// enter notes that an offer is being answered, unless the server is closed.
-func (s *Server) enter() bool {
+// enter notes that an offer is being answered, unless the server is closed. leave must be called.
+func (s *Server) enter(r *http.Request) (entered *http.Request, leave func(), ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return false
+		return nil, nil, false
 	}
 	s.wg.Add(1)
-	return true
+	ctx, cancel := context.WithCancelCause(r.Context())
+	s.offers[r] = cancel
+	return r.WithContext(ctx), func() {
+		cancel(nil)
+		s.mu.Lock()
+		delete(s.offers, r)
+		s.mu.Unlock()
+		s.wg.Done()
+	}, true
 }
 
 // create answers an offer (RFC 9725, 4.2), of a publisher or a player.
 func (p protocol) create(w http.ResponseWriter, r *http.Request) {
 	s := p.server
-	if !s.enter() {
+	r, leave, ok := s.enter(r)
+	if !ok {
 		p.refuse(w, errStopping)
 		return
 	}
-	defer s.wg.Done()
-	ctx, cancel := context.WithCancelCause(r.Context())
-	defer cancel(nil)
-	defer context.AfterFunc(s.life, func() { cancel(errStopping) })()
-	r = r.WithContext(ctx)
+	defer leave()
 	id, public := stream.NewID(), stream.NewID() // the public id is shown by the REST API
 	c := p.credential(r, false)
 	steps := p.trace(r, public)
