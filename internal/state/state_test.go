@@ -15,6 +15,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -788,19 +789,25 @@ func BenchmarkGet(b *testing.B) {
 // A program that is being started has a copy of the lock for a moment after its owner has closed it.
 func TestLockOfProgramThatStarts(t *testing.T) {
 	dir := t.TempDir()
-	first, err := openFolder(dir, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	theirs, err := copyOf(first.lock)
-	if err != nil {
-		t.Fatal(err)
-	}
-	first.close()
-	time.AfterFunc(20*time.Millisecond, func() { theirs.Close() })
-	second, err := openFolder(dir, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	second.close()
+	synctest.Test(t, func(t *testing.T) {
+		first, err := openFolder(dir, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs, err := copyOf(first.lock)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first.close()
+		time.AfterFunc(lockPatience/2, func() { theirs.Close() })
+		second, err := openFolder(dir, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer second.close()
+		begun := time.Now()
+		if _, err := openFolder(dir, nil); !errors.Is(err, ErrInUse) || time.Since(begun) > 2*lockPatience {
+			t.Errorf("a folder that is in use: %v after %v", err, time.Since(begun))
+		}
+	})
 }

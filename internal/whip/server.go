@@ -129,11 +129,11 @@ type Server struct {
 	panics   panics.Counter
 	restarts map[access.Action]*rtc.RestartCounter // of publishers and of players
 
-	wg       sync.WaitGroup // of offers that are being answered, and of sessions
+	wg       sync.WaitGroup // of sessions, also those that are about to begin
 	mu       sync.Mutex
-	closed   bool                                      // guarded by mu
-	offers   map[*http.Request]context.CancelCauseFunc // guarded by mu; that are being answered
-	sessions map[string]*session                       // guarded by mu; by id
+	closed   bool                                 // guarded by mu
+	entering map[*session]context.CancelCauseFunc // guarded by mu; sessions that are about to begin
+	sessions map[string]*session                  // guarded by mu; by id
 }
 
 // session is one publication or one playback.
@@ -172,7 +172,7 @@ func New(cfg Config, parts Parts, log *slog.Logger) *Server {
 	if parts.Asked == nil {
 		parts.Asked = &stream.Asked{}
 	}
-	s := &Server{cfg: cfg, parts: parts, log: log, mux: http.NewServeMux(), offers: map[*http.Request]context.CancelCauseFunc{}, sessions: map[string]*session{}}
+	s := &Server{cfg: cfg, parts: parts, log: log, mux: http.NewServeMux(), entering: map[*session]context.CancelCauseFunc{}, sessions: map[string]*session{}}
 	s.restarts = map[access.Action]*rtc.RestartCounter{access.Publish: {}, access.Play: {}}
 	s.handle(protocol{s, "whip", "whip_token", access.Publish, s.publish})
 	whep := protocol{s, "whep", "whep_token", access.Play, s.play}
@@ -244,7 +244,7 @@ func (s *Server) Close() error {
 	for _, x := range s.sessions {
 		x.cancel(errStopping)
 	}
-	for _, cancel := range s.offers {
+	for _, cancel := range s.entering {
 		cancel(errStopping)
 	}
 	s.mu.Unlock()
@@ -252,34 +252,28 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// enter notes that an offer is being answered, unless the server is closed. leave must be called.
-func (s *Server) enter(r *http.Request) (entered *http.Request, leave func(), ok bool) {
+// enter notes that a session is about to begin, unless the server is closed. The context ends when the server closes. leave must be called.
+func (s *Server) enter(ctx context.Context, x *session) (entered context.Context, leave func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return nil, nil, false
+		return nil, nil, errStopping
 	}
 	s.wg.Add(1)
-	ctx, cancel := context.WithCancelCause(r.Context())
-	s.offers[r] = cancel
-	return r.WithContext(ctx), func() {
+	ctx, cancel := context.WithCancelCause(ctx)
+	s.entering[x] = cancel
+	return ctx, func() {
 		cancel(nil)
 		s.mu.Lock()
-		delete(s.offers, r)
+		delete(s.entering, x)
 		s.mu.Unlock()
 		s.wg.Done()
-	}, true
+	}, nil
 }
 
 // create answers an offer (RFC 9725, 4.2), of a publisher or a player.
 func (p protocol) create(w http.ResponseWriter, r *http.Request) {
 	s := p.server
-	r, leave, ok := s.enter(r)
-	if !ok {
-		p.refuse(w, errStopping)
-		return
-	}
-	defer leave()
 	id, public := stream.NewID(), stream.NewID() // the public id is shown by the REST API
 	c := p.credential(r, false)
 	steps := p.trace(r, public)
@@ -315,12 +309,11 @@ func (p protocol) create(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	x.ice = newICESession(offer)
-	if err := p.admit(r.Context(), x, c, name, offer, public); err != nil {
+	etag := x.ice.etag
+	if err := p.launch(r.Context(), x, c, name, offer, public); err != nil {
 		refuse(err)
 		return
 	}
-	etag := x.ice.etag
-	s.start(context.WithoutCancel(r.Context()), x)
 	h := w.Header()
 	h.Set("Content-Type", typeSDP)
 	h.Set("Location", path+"/"+url.PathEscape(id))
@@ -375,6 +368,20 @@ func (p protocol) allow(ctx context.Context, x *session, c *client, name string)
 		name = c.who.Stream
 	}
 	return name, p.server.parts.Access.Authorize(c.who, c.shown, p.action, access.Object{Stream: name})
+}
+
+// launch admits a session and starts it. Close waits for it, but for no client: the offer was read, and the answer is not written yet.
+func (p protocol) launch(ctx context.Context, x *session, c client, name, offer, id string) error {
+	entered, leave, err := p.server.enter(ctx, x)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if err := p.admit(entered, x, c, name, offer, id); err != nil {
+		return err
+	}
+	p.server.start(context.WithoutCancel(ctx), x)
+	return nil
 }
 
 // admit asks the backend of an application about the stream, which it may rename, and begins the media of the session. If it fails, nothing is left
