@@ -90,9 +90,18 @@ export function kindWords(kind: string): string {
 const rights: Record<string, Text> = {
   "without a credential": "without a credential",
   "only with a password, a token, a key or a certificate": "only with a password, a token, a key or a certificate",
+  "no grant": "no grant",
 };
 
-/** Under which condition somebody may do something; null: only the server has words for it. */
+/** Under which condition, or with what, somebody may do something; null: only the server has words for it. */
 export function rightWords(words: string): string | null {
-  return Object.hasOwn(rights, words) ? known(rights, words) : null;
+  const [, streams, targets] = /^(all streams|the streams .+?)(?:, to (.+))?$/.exec(words) ?? [];
+  if (streams === undefined) {
+    return Object.hasOwn(rights, words) ? known(rights, words) : null;
+  }
+  if (streams === "all streams") {
+    return targets === undefined ? t("all streams") : t("all streams, to {targets}", { targets });
+  }
+  const some = { streams: streams.slice("the streams ".length) };
+  return targets === undefined ? t("the streams {streams}", some) : t("the streams {streams}, to {targets}", { ...some, targets });
 }

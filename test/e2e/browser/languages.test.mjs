@@ -288,9 +288,17 @@ describe("the page for access", () => {
         lists.keys.forEach((key, i) => (key.label = `OBS ${i}`)); // names of people's own are in no language
         lists.apps.forEach((app, i) => (app.name = `ACME ${i}`));
         mock.me = { ...mock.me, kind: "user", name: "berta", mode: "open" };
+        const report = mock.methods["access/report"]();
+        const words = ["no grant", "all streams", "all streams, to rtmps://a.example/x/*", "the streams acme/*, lobby-*", "the streams acme/*, to destination://main"];
+        report.who.push(...words.map((one, i) => ({ who: "user admin", action: ["publish", "play", "push", "read", "control"][i], allowed: one !== "no grant", words: one })));
+        mock.methods["access/report"] = () => report;
       });
       await says(page, "#mode-words", texts["Everybody who reaches this server may do everything. Write access=auto in its settings if strangers can reach it."]);
       await page.waitForFunction(() => document.querySelector("#who tbody tr"));
+      const rights = await page.locator("#who tr").filter({ hasText: "admin" }).locator("td").evaluateAll((cells) => cells.map(({ title }) => title));
+      const say = (text, values) => texts[text].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+      assert.deepEqual(rights.slice(0, 5), [texts["no grant"], texts["all streams"], say("all streams, to {targets}", { targets: "rtmps://a.example/x/*" }),
+        say("the streams {streams}", { streams: "acme/*, lobby-*" }), say("the streams {streams}, to {targets}", { streams: "acme/*", targets: "destination://main" })]);
       await judge(page, code, "access-overview");
       for (const part of ["users", "keys", "tokens", "destinations", "apps", "logins", "audit"]) {
         await page.locator(`#tabs a[href="#${part}"]`).click();
