@@ -185,7 +185,7 @@ func TestTerminatedPushSendsTheRest(t *testing.T) {
 	if err := b.Terminate(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
-	server.Wait(t, "goodbye", func() bool { return strings.HasPrefix(server.Calls()[len(server.Calls())-1], "deleteStream") })
+	server.Wait(t, "goodbye", func() bool { return saidGoodbye(server) })
 	checkTags(t, server.Tags(), 100)
 	if end := b.end(); end.State != Ended || end.Reason != ReasonTerminated || end.VideoFrames != 100 {
 		t.Errorf("ended as %s, %s after %d pictures", end.State, end.Reason, end.VideoFrames)

@@ -71,7 +71,7 @@ func TestMoveToAnotherServer(t *testing.T) {
 		s.write(1, 20)
 		return count(second.Tags(), true) > 0
 	})
-	first.Wait(t, "goodbye", func() bool { return strings.HasPrefix(first.Calls()[len(first.Calls())-1], "deleteStream") })
+	first.Wait(t, "goodbye", func() bool { return saidGoodbye(first) })
 	if got := second.Calls(); got[0] != "connect('other')" || !slices.Contains(got, "publish('rtmp_s')") {
 		t.Errorf("commands %q", got)
 	}
@@ -103,7 +103,7 @@ func TestMoveBreaksFirst(t *testing.T) {
 		s.write(10, 20)
 		return count(second.Tags(), true) > 0
 	})
-	first.Wait(t, "goodbye", func() bool { return strings.HasPrefix(first.Calls()[len(first.Calls())-1], "deleteStream") })
+	first.Wait(t, "goodbye", func() bool { return saidGoodbye(first) })
 	b.wait("second life", func() bool { return b.Find(Filter{})[0].State == Live })
 }
 
@@ -147,7 +147,7 @@ func TestMoveDuringReplacement(t *testing.T) {
 				s.write(1, 20)
 				return count(second.Tags(), true) > 0
 			})
-			first.Wait(t, "goodbye", func() bool { return strings.HasPrefix(first.Calls()[len(first.Calls())-1], "deleteStream") })
+			first.Wait(t, "goodbye", func() bool { return saidGoodbye(first) })
 			if n := dialled.Load(); n != 3 {
 				t.Errorf("%d connections, want 3", n)
 			}
@@ -349,7 +349,7 @@ func TestLogin(t *testing.T) {
 			s.live(t, server)
 			s.Close(nil)
 			b.end()
-			b.wait("goodbye", func() bool { return strings.HasPrefix(server.Calls()[len(server.Calls())-1], "deleteStream") })
+			b.wait("goodbye", func() bool { return saidGoodbye(server) })
 			calls := len(server.Calls())
 			b.source("s")
 			b.start(Request{StreamName: "s", URL: with("us%40er:wrong"), Options: Options{Restore: quickly}})

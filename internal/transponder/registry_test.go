@@ -230,6 +230,12 @@ func (b *bench) start(req Request) Info {
 	return info
 }
 
+// saidGoodbye says whether the last call that a server was sent ends the stream.
+func saidGoodbye(s *testkit.RTMPServer) bool {
+	calls := s.Calls()
+	return len(calls) > 0 && strings.HasPrefix(calls[len(calls)-1], "deleteStream")
+}
+
 func (b *bench) end() Info {
 	b.t.Helper()
 	select {
@@ -358,7 +364,7 @@ func TestTerminate(t *testing.T) {
 	if end := b.end(); end.State != Ended || end.Reason != ReasonTerminated {
 		t.Errorf("ended as %s, %s", end.State, end.Reason)
 	}
-	server.Wait(t, "goodbye", func() bool { return strings.HasPrefix(server.Calls()[len(server.Calls())-1], "deleteStream") })
+	server.Wait(t, "goodbye", func() bool { return saidGoodbye(server) })
 	b.start(req) // no conflict with what is gone
 }
 
@@ -590,7 +596,7 @@ func TestShutdownIsPolite(t *testing.T) {
 			t.Errorf("ended as %s, %s", end.State, end.Reason)
 		}
 	}
-	server.Wait(t, "goodbye", func() bool { return strings.HasPrefix(server.Calls()[len(server.Calls())-1], "deleteStream") })
+	server.Wait(t, "goodbye", func() bool { return saidGoodbye(server) })
 	if _, err := b.Start(t.Context(), Request{StreamName: "s", URL: server.URL("live")}); !errors.Is(err, ErrStopping) {
 		t.Errorf("Start after the end = %v, want ErrStopping", err)
 	}
@@ -763,7 +769,7 @@ func TestTLS(t *testing.T) {
 				s.live(t, tt.server)
 				s.Close(nil)
 				tt.server.Wait(t, "goodbye", func() bool {
-					return strings.HasPrefix(tt.server.Calls()[len(tt.server.Calls())-1], "deleteStream")
+					return saidGoodbye(tt.server)
 				})
 			} else if end := b.end(); end.State != Failed || end.Reason != tt.want || !strings.Contains(end.Detail, tt.detail) {
 				t.Errorf("ended as %s, %s (%s), want %s", end.State, end.Reason, end.Detail, tt.want)

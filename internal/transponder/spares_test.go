@@ -261,7 +261,7 @@ func TestSpareThatIsNotWhole(t *testing.T) {
 			both(5*time.Second, main, backup)
 			both(3*time.Second, backup)
 			s.wantSwitches("b stalled")
-			if len(pictures(s.got()[len(s.got())-60:])) < 5 {
+			if got := s.got(); len(pictures(got[len(got)-60:])) < 5 {
 				t.Error("the last picture is not repeated")
 			}
 			backup.Close(nil)
