@@ -84,12 +84,16 @@ export class HealthMeter {
   }
 }
 
-/** The counter of lost packets can go down: when a packet is sent again, or comes late. */
+/**
+ * The counter of lost packets can go down: when a packet is sent again, or comes late. The first report of the far end is about all packets so far, and
+ * not only about those since the last reading.
+ */
 function loss(last: Counts, now: Counts): number | null {
-  if (now.lost === null || last.lost === null || now.packets === null || last.packets === null || now.packets <= last.packets) {
+  if (now.lost === null || now.packets === null || last.packets === null) {
     return null;
   }
-  return Math.min(1, Math.max(0, now.lost - last.lost) / (now.packets - last.packets));
+  const [lost, sent] = last.lost === null ? [now.lost, now.packets] : [now.lost - last.lost, now.packets - last.packets];
+  return sent > 0 ? Math.min(1, Math.max(0, lost) / sent) : null;
 }
 
 function number(value: unknown): number | null {

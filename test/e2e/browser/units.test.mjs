@@ -647,7 +647,8 @@ describe("what a browser does not tell of the health", () => {
     ["no bytes", [[sent(1, { bytesSent: undefined })], [sent(2, { bytesSent: undefined })]], { kbps: null }],
     ["no bytes at first", [[sent(1, { bytesSent: undefined })], [sent(2)]], { kbps: null }],
     ["no packets at first", [[sent(1, { packetsSent: undefined }), heard(0)], [sent(2), heard(0)]], { loss: null }],
-    ["nothing of the far end at first: what was lost before is not new", [[sent(1)], [sent(2), heard(50)]], { loss: null }],
+    ["nothing of the far end at first: its first report is about all packets so far", [[sent(1)], [sent(2), heard(50)]], { loss: 0.25 }],
+    ["then it counts what is new", [[sent(1)], [sent(2), heard(50)], [sent(3), heard(60)]], { loss: 0.1 }],
   ]) {
     test(name, () => {
       const meter = new HealthMeter();
