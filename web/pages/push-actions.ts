@@ -29,6 +29,7 @@ export interface Stage {
 
 export class PushActions implements PushHandlers {
   private readonly form = new FormDialog();
+  private asking = false;
 
   constructor(private readonly pushes: PushClient, private readonly server: ConsoleClient, private readonly stage: Stage) {}
 
@@ -53,7 +54,12 @@ export class PushActions implements PushHandlers {
   }
 
   private async start(stream: string): Promise<void> {
+    if (this.asking) {
+      return; // a second form would replace what is entered in the first
+    }
+    this.asking = true;
     const saved = await this.server.destinations().catch(() => []); // who may not know them enters an address
+    this.asking = false;
     askForPush(this.form, stream, saved, async (request) => {
       const push = await this.pushes.startup(request);
       this.stage.announce(t("Started: {name} to {target}", { name: inSentence(push.sourceName), target: hostOf(push.target) }));

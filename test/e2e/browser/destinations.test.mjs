@@ -51,7 +51,7 @@ async function choose(page, n, kind) {
 }
 
 test("a name, an order, and one that is left out of this show", async (t) => {
-  const { page, errors, phase, text, start, pushes, titles, add, stored } = await open(t);
+  const { page, errors, phase, state, text, start, pushes, titles, add, stored } = await open(t);
   await add(2, "server", { address: "rtmp://one.example/live", called: "Main stage" });
   await add(3, "server", { address: "rtmp://two.example/live" });
   await add(4, "twitch", { key: "live_1" });
@@ -74,9 +74,8 @@ test("a name, an order, and one that is left out of this show", async (t) => {
   assert.equal(await page.locator("#check-4").isVisible(), false);
   await page.locator("#key-4").evaluate((field) => (field.value = "")); // not asked for: the stream does not go there
   await start();
-  await phase("live");
+  await state("Live on all 3 destinations");
   assert.deepEqual(pushes.map(({ rtmpUrl }) => rtmpUrl).sort(), ["rtmp://localhost:1935/live", "rtmp://one.example/live", "rtmp://two.example/live"]);
-  assert.equal(await text("state"), "Live on all 3 destinations");
   assert.equal(await page.locator("#tools-2").isVisible(), false);
   assert.deepEqual((await stored()).map(({ address, kind, name, on }) => [kind, address, name, on]),
     [["server", "rtmp://two.example/live", "", true], ["twitch", "", "", false], ["server", "rtmp://one.example/live", "Main stage", true]]);
@@ -107,7 +106,7 @@ test("a name, an order, and one that is left out of this show", async (t) => {
 });
 
 test("two on one host can be told apart, and a copy is one more", async (t) => {
-  const { page, phase, text, start, titles, pushes, add, stored } = await open(t);
+  const { page, phase, state, text, start, titles, pushes, add, stored } = await open(t);
   await add(2, "server", { address: "rtmp://one.example/live" });
   await add(3, "server", { address: "rtmp://one.example/other" });
   assert.deepEqual(await titles(), ["localhost:1935", "one.example (1)", "one.example (2)"]);
@@ -128,7 +127,7 @@ test("two on one host can be told apart, and a copy is one more", async (t) => {
   await page.locator("#called-5").fill("Main");
   assert.deepEqual((await titles()).slice(3), ["Main (1)", "Main (2)"]);
   await start();
-  await phase("live");
+  await state("Live on all 5 destinations");
   assert.equal(pushes.length, 5);
   assert.equal(await text("whose-5"), "Main (2):");
   await page.locator("#go").click();
@@ -156,7 +155,7 @@ test("an address with a password or a key is kept only with the key", async (t) 
 });
 
 test("every platform asks for what it gives out, and gets the whole address", async (t) => {
-  const { page, phase, pushes, start, add, titles } = await open(t);
+  const { page, state, pushes, start, add, titles } = await open(t);
   const own = { kick: "rtmps://a1.example:443/app", linkedin: "rtmps://b2.example:443/live", x: "rtmps://va.pscp.tv:443/x", tiktok: "rtmp://c3.example/stage" };
   await choose(page, 1, "kick"); // no platform's key goes to the address of another one
   assert.equal(await page.locator("#address-1").inputValue(), "");
@@ -179,7 +178,7 @@ test("every platform asks for what it gives out, and gets the whole address", as
   }
   assert.deepEqual(await titles(), ["localhost:1935", "Kick", "LinkedIn", "X", "TikTok", "Instagram", "Vimeo", "Restream"]);
   await start();
-  await phase("live");
+  await state("Live on all 8 destinations");
   const wanted = Object.entries({ ...own, ...common }).map(([kind, address]) => `${address}/key-${kind}`);
   assert.deepEqual(pushes.map(({ rtmpUrl }) => rtmpUrl).sort(), [...wanted, "rtmp://localhost:1935/live"].sort());
 });

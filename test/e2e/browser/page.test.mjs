@@ -245,7 +245,7 @@ describe("several destinations", () => {
 
   test("one is refused, one is muted, one is added later and stopped again", async (t) => {
     const all = await several(t, (request) => (request.rtmpUrl.includes("refused") ? 409 : null));
-    const { mock, page, phase, text, start, pushes, add, chip } = all;
+    const { mock, page, phase, state, text, start, pushes, add, chip } = all;
     await add("youtube", 2);
     await page.locator("#go").click();
     assert.match(await text("key-2-problem"), /stream key of YouTube/);
@@ -253,10 +253,9 @@ describe("several destinations", () => {
     await add("server", 3);
     await page.locator("#address-3").fill("rtmp://refused.example/live");
     await start();
-    await phase("live");
+    await state("Live on 2 of 3 destinations");
     await chip(3, "Not live");
     assert.match(await text("failure-3"), /already goes to this address/);
-    assert.equal(await text("state"), "Live on 2 of 3 destinations");
     assert.equal(await text("title-2"), "YouTube");
     assert.deepEqual(pushes.map(({ rtmpUrl }) => rtmpUrl), ["rtmp://localhost:1935/live", "rtmps://a.rtmps.youtube.com/live2/abcd-1234"]);
 
@@ -271,7 +270,7 @@ describe("several destinations", () => {
     await page.locator("#address-4").fill("rtmp://later.example/app/key");
     await page.locator("#begin-4").click();
     await chip(4, "Live");
-    assert.equal(await text("state"), "Live on all 3 destinations");
+    await state("Live on all 3 destinations");
     assert.equal(await page.evaluate(() => document.activeElement.id), "title-4"); // what was pressed is shown no more
     await page.locator("#end-4").click();
     await chip(4, "Stopped");
@@ -983,7 +982,7 @@ describe("a reload while live", () => {
     all.mock.startup = (n) => push({ ...pushes[n - 1], status: "PUBLISHING" });
     all.mock.find = () => pushes.map((one) => ({ ...one, status: "PUBLISHING" }));
     await all.start("mine");
-    await all.phase("live");
+    await all.state("Live on all 2 destinations");
     let asked = false;
     all.page.on("dialog", (dialog) => {
       asked = true;
@@ -998,7 +997,7 @@ describe("a reload while live", () => {
   }
 
   test("offers to go on", async (t) => {
-    const { mock, page, phase, text } = await reload(t, (n) => pushes.map((one) => ({ ...one, status: n % 2 ? "PUBLISHING" : "HOLDING" })));
+    const { mock, page, phase, state, text } = await reload(t, (n) => pushes.map((one) => ({ ...one, status: n % 2 ? "PUBLISHING" : "HOLDING" })));
     await phase("waiting");
     assert.equal(await text("state"), "Your show is interrupted");
     assert.equal(await text("title-1"), "127.0.0.1:1999");
@@ -1013,10 +1012,9 @@ describe("a reload while live", () => {
     await page.waitForFunction(() => document.getElementById("video").videoWidth > 0);
     mock.find = () => pushes.map((one) => ({ ...one, status: "PUBLISHING" }));
     await page.locator("#go").click();
-    await phase("live");
+    await state("Live on all 2 destinations");
     assert.equal(mock.count("POST /whip/mine"), 2);
     assert.equal(mock.count("POST /rest-api/push/startup"), 2, "the pushes are the same");
-    assert.equal(await text("state"), "Live on all 2 destinations");
     assert.doesNotMatch(await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }])), /abcd/);
     assert.doesNotMatch(await page.locator("body").innerText(), /abcd/);
     await page.locator("#go").click();

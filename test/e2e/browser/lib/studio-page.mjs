@@ -28,12 +28,14 @@ export async function openStudio(t, browser, setUp = () => undefined, { address 
   await page.goto(address(mock.address));
   await page.waitForFunction(() => document.getElementById("address-1"));
   const phase = (wanted) => page.waitForFunction((p) => document.getElementById("status").dataset.phase === p, wanted);
+  /** Waits for the words above the picture: the show is live as soon as one destination is, and "on all" tells that the others are, too. */
+  const state = (wanted) => page.waitForFunction((words) => document.getElementById("state").innerText.trim() === words, wanted);
   const text = async (id) => (await page.locator(`#${id}`).innerText()).trim();
   const start = async (name = "test") => {
     await page.locator("#name").fill(name);
     await page.locator("#go").click();
   };
-  return { mock, page, errors, phase, text, start };
+  return { mock, page, errors, phase, state, text, start };
 }
 
 /** Waits until the condition holds. */
