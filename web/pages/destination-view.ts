@@ -1,6 +1,6 @@
 import { destinationProblems, holdsSecret, nameOf, plainName, playCommand, withoutKey, type Destination, type Saved } from "./address.ts";
 import { backupTitle, stepWords, unfinished, verdict, type Checked, type CheckStep } from "./check.ts";
-import { copy, create, element, setText, showAlert, showProblem, stamp } from "./dom.ts";
+import { copy, create, element, setHidden, setText, showAlert, showProblem, stamp } from "./dom.ts";
 import type { Failure } from "./failure.ts";
 import * as format from "./format.ts";
 import { sentences, t } from "./language.ts";
@@ -224,13 +224,13 @@ export class DestinationView {
     setText(this.button("mute"), muted ? t("Unmute") : t("Mute"));
     this.button("mute").classList.toggle("pressed", muted);
     setText(this.part("playing"), push?.soundFile ? t("Playing {file}", { file: push.soundFile }) : "");
-    this.part("silence").hidden = !push?.soundFile;
+    this.hide("silence", !push?.soundFile);
     if (phase === "idle") {
       this.showSoundTrouble(null);
     }
 
     const command = live && push ? playCommand(push, this.destination, location.hostname) : "";
-    this.part("watch").hidden = command === "";
+    this.hide("watch", command === "");
     setText(this.part("command"), command);
     this.arrange();
   }
@@ -335,37 +335,37 @@ export class DestinationView {
     this.root.dataset["phase"] = failure ? "failed" : open && !known ? "unsure" : phase;
     setText(this.part("state"), open && !known ? t("Not known") : this.label());
     this.fieldset("where").disabled = running || busy;
-    this.fieldset("where").hidden = running || !this.on;
-    this.part("tools").hidden = running;
-    this.part("on-label").hidden = running || (count < 2 && this.on);
+    this.hide("where", running || !this.on);
+    this.hide("tools", running);
+    this.hide("on-label", running || (count < 2 && this.on));
     this.input("on").disabled = busy;
-    this.part("test").hidden = !running && !this.on;
+    this.hide("test", !running && !this.on);
     for (const id of ["up", "down"] as const) {
-      this.part(id).hidden = count < 2;
+      this.hide(id, count < 2);
       this.button(id).disabled = busy || this.spot[id === "up" ? "first" : "last"];
     }
     this.button("duplicate").disabled = busy;
     this.saveForm.offer(this.around.maySave && !running && !busy && this.kind !== "named" && this.on);
-    const secret = holdsSecret(this.destination);
-    this.part("keep-key-label").hidden = !secret || !this.input("keep").checked;
-    this.part("keep-key-hint").hidden = this.part("keep-key-label").hidden;
-    this.part("label").hidden = !running && push === null && failure === null;
-    this.part("numbers").hidden = !running;
-    this.part("actions").hidden = !running;
-    this.part("sound").hidden = !running || this.button("insert").getAttribute("aria-expanded") !== "true";
+    const keyless = !holdsSecret(this.destination) || !this.input("keep").checked;
+    this.hide("keep-key-label", keyless);
+    this.hide("keep-key-hint", keyless);
+    this.hide("label", !running && push === null && failure === null);
+    this.hide("numbers", !running);
+    this.hide("actions", !running);
+    this.hide("sound", !running || this.button("insert").getAttribute("aria-expanded") !== "true");
     this.button("mute").disabled = !open;
     this.button("insert").disabled = !open;
     this.button("end").disabled = !open;
-    this.part("end").hidden = count < 2;
-    this.part("remove").hidden = count < 2 || running || busy;
-    this.part("begin").hidden = !sending || running;
+    this.hide("end", count < 2);
+    this.hide("remove", count < 2 || running || busy);
+    this.hide("begin", !sending || running);
     showAlert(this.part("failure"), failure && destinationWords(failure, sending && count > 1), failure?.detail);
     const named = running || this.input("called").value !== "" || (count > 1 && destinationProblems(this.destination).address === "");
     const name = named ? this.name : t("Destination");
     setText(this.part("title"), name);
     setText(this.part("whose"), `${name}: `);
-    this.part("card-label").hidden = running;
-    this.part("card-hint").hidden = running || !this.input("card").checked;
+    this.hide("card-label", running);
+    this.hide("card-hint", running || !this.input("card").checked);
     for (const id of ["on", "check", "up", "down", "duplicate", "save", "remove", "begin", "mute", "insert", "end"]) {
       this.part(id).setAttribute("aria-description", name);
     }
@@ -374,13 +374,17 @@ export class DestinationView {
     }
   }
 
+  private hide(id: string, hidden: boolean): void {
+    setHidden(this.part(id), hidden);
+  }
+
   private showKind(): void {
     const { kind } = this;
     const preset: Preset = presets[kind];
-    this.part("platform-field").hidden = !listed.includes(kind);
-    this.part("named-field").hidden = kind !== "named";
-    this.part("address-field").hidden = preset.address !== "" || kind === "named";
-    this.part("key-field").hidden = preset.key === "none";
+    this.hide("platform-field", !listed.includes(kind));
+    this.hide("named-field", kind !== "named");
+    this.hide("address-field", preset.address !== "" || kind === "named");
+    this.hide("key-field", preset.key === "none");
     const { namePrefix, streamName } = this.around;
     const arrives = namePrefix === undefined ? t("The stream arrives there under its name, with the server's prefix")
       : t("The stream arrives there as {name}", { name: `${namePrefix}${streamName || t("NAME")}` });

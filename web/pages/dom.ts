@@ -26,7 +26,15 @@ export function stamp(templateID: string, n: number): HTMLElement {
 /** Sets a text. An equal text is not set again, because screen readers would read it again. */
 export function setText(target: HTMLElement, text: string): void {
   if (target.textContent !== text) {
-    target.textContent = text;
+    const { childNodes: [only, ...others] } = target;
+    only instanceof Text && others.length === 0 ? (only.data = text) : (target.textContent = text);
+  }
+}
+
+/** Hides or shows an element. Browsers work out the look of an element again whenever it is hidden, also if it was hidden before. */
+export function setHidden(target: HTMLElement, hidden: boolean): void {
+  if (target.hidden !== hidden) {
+    target.hidden = hidden;
   }
 }
 

@@ -69,13 +69,16 @@ class TimeChart {
     this.root.append(head, this.svg, this.range);
   }
 
-  show(values: (number | null)[], span: Span): void {
+  /** drawn: the curve, too; otherwise only what screen readers read. */
+  show(values: (number | null)[], span: Span, drawn: boolean): void {
     const { floor, format: words, gather, label } = this.subject;
     const known = values.filter((value) => value !== null);
     const [least, most] = known.length > 0 ? [Math.min(...known), Math.max(...known)] : [null, null];
-    const { area, line } = paths(values, Math.max(most ?? 0, floor));
-    this.line.setAttribute("d", line);
-    this.area.setAttribute("d", area);
+    if (drawn) {
+      const { area, line } = paths(values, Math.max(most ?? 0, floor));
+      this.line.setAttribute("d", line);
+      this.area.setAttribute("d", area);
+    }
     const newest = values.at(-1) ?? values.at(-2) ?? null; // the last moment may have just begun
     setText(this.now, words(newest));
     const range = known.length === 0 ? t("No numbers yet") : gather === "sum"
@@ -96,12 +99,12 @@ class Charts {
     this.root.append(...this.charts.map(({ root }) => root));
   }
 
-  draw(now: number): void {
+  show(now: number, drawn: boolean): void {
     const span = this.ring.length > 0 && now - this.ring.at(0) > spans[0].lastsMs ? spans[1] : spans[0];
     const step = span.lastsMs / span.steps;
     const to = Math.ceil(now / step) * step; // so that a number stays in its moment until the moment has gone
     for (const [column, chart] of this.charts.entries()) {
-      chart.show(moments(this.ring, column, to - span.lastsMs, to, span.steps, this.subjects[column]?.gather ?? "mean"), span);
+      chart.show(moments(this.ring, column, to - span.lastsMs, to, span.steps, this.subjects[column]?.gather ?? "mean"), span, drawn);
     }
   }
 }
@@ -134,12 +137,17 @@ export class HistoryView {
   private phase: StreamState["phase"] = "idle";
   private since: number | null = null;
   private name = "";
+  private readAt = 0;
+  private inSight = true; // until the browser says otherwise
 
   constructor() {
+    new IntersectionObserver((seen) => {
+      this.inSight = seen.at(-1)?.isIntersecting ?? true;
+      this.showCharts();
+    }).observe(this.card);
     element("save-csv", HTMLButtonElement).addEventListener("click", () => this.save("csv", "text/csv", asCSV(this.ring, [...this.destinations.values()])));
     element("save-json", HTMLButtonElement).addEventListener("click", () =>
       this.save("json", "application/json", asJSON(this.ring, [...this.destinations.values()], this.happenings.list)));
-    setInterval(() => this.showTime(), 500);
   }
 
   /** The show is in this state. */
@@ -172,10 +180,16 @@ export class HistoryView {
     for (const one of destinations) {
       this.readDestination(at, one);
     }
-    if (document.visibilityState === "visible") {
-      this.charts.draw(at);
+    this.readAt = at;
+    this.showCharts();
+  }
+
+  /** Curves are drawn only where somebody can see them, because the browser paints a part of the page for each. */
+  private showCharts(): void {
+    if (this.phase !== "idle" && document.visibilityState === "visible") {
+      this.charts?.show(this.readAt, this.inSight);
       for (const { charts } of this.destinations.values()) {
-        charts.draw(at);
+        charts.show(this.readAt, this.inSight);
       }
     }
   }
@@ -224,7 +238,8 @@ export class HistoryView {
     return shown;
   }
 
-  private showTime(): void {
+  /** Shows how long the show lasts. */
+  showTime(): void {
     if (this.since !== null) {
       setText(element("show-time", HTMLElement), format.clock(Date.now() - this.since));
     }

@@ -31,7 +31,7 @@ import { PictureProbe } from "./picture-probe.ts";
 import { Fold, Piece } from "./piece.ts";
 import { PushClient, type PushInfo } from "./push-client.ts";
 import { followPushes } from "./push-events.ts";
-import { initialPush, type PushState } from "./push-state.ts";
+import { initialPush, sameButNumbers, type PushState } from "./push-state.ts";
 import type { Sending } from "./quality.ts";
 import { QualityView } from "./quality-view.ts";
 import { RecordView } from "./record-view.ts";
@@ -53,6 +53,12 @@ interface Entry {
   picture: DestinationPicture;
   state: PushState;
 }
+
+/** The level of the sound is shown so often. More would cost as much as sending the stream, because the browser paints the page each time. */
+const tickMs = 100;
+
+/** All else that changes with time is shown together, so often, for the same reason. */
+const beatMs = 500;
 
 const healthMs = 1000;
 
@@ -144,6 +150,9 @@ const awake = new Awake();
 const watchdog = new Watchdog();
 const probe = new PictureProbe(view.video);
 let warned = new Set<string>();
+let beatAt = 0; // ms, as performance.now tells it
+let healthAt = 0;
+const stale = new Set<Entry>(); // their pushes have other numbers than are shown
 
 const capture = new Capture({
   changed: showStream,
@@ -194,7 +203,12 @@ const broadcast = new Broadcast(client, (follower, signal) => followPushes(rest,
   push: (key, state) => {
     const entry = entries.get(key);
     if (entry) {
+      const before = entry.state;
       entry.state = state;
+      if (sameButNumbers(before, state)) {
+        stale.add(entry);
+        return;
+      }
       past.happenings.push(key, entry.view.name, state);
       entry.view.render(state);
       askLogin(state.failure);
@@ -558,6 +572,38 @@ function arrivals(): Arrival[] {
   return [{ name: view.inputs.name, label: t("The stream itself") }, ...back];
 }
 
+function tick(): void {
+  if (performance.now() - beatAt > beatMs - tickMs / 2) {
+    beatAt = performance.now();
+    void beat();
+  } else if (!document.hidden) {
+    meter?.read();
+  }
+}
+
+/** Shows all numbers that have changed, at once: the browser lays out and paints the page each time. */
+async function beat(): Promise<void> {
+  try {
+    if (beatAt - healthAt > healthMs - beatMs / 2) {
+      healthAt = beatAt;
+      share.view?.render();
+      monitor.view?.render();
+      await readHealth();
+    }
+  } finally {
+    if (stale.size > 0) {
+      stale.forEach((entry) => entry.view.render(entry.state));
+      stale.clear();
+      render();
+    }
+    view.beat();
+    past.showTime();
+    if (!document.hidden) {
+      meter?.read();
+    }
+  }
+}
+
 async function readHealth(): Promise<void> {
   const stats = await broadcast.stats();
   const report = stream.phase === "sending" ? stats : null;
@@ -645,11 +691,7 @@ async function begin(): Promise<void> {
   if (proposal) {
     void proposal.ask().then((wanted) => wanted.forEach((to) => addDestination(to)));
   }
-  setInterval(() => {
-    void readHealth();
-    share.view?.render();
-    monitor.view?.render();
-  }, healthMs);
+  setInterval(tick, tickMs);
   const blocked = obstacle();
   if (blocked) {
     showDeviceFailure(blocked);

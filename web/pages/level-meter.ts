@@ -20,27 +20,33 @@ export interface Level {
 
 export const silence: Level = { bar: 0, peakDB: -Infinity, clipped: false };
 
-/** The level of a block of samples, from 0 (silence) to 1 (full scale), linear in decibels. */
-export function level(samples: Float32Array): number {
+/** What a block of samples holds. */
+export interface Loudness {
+  /** From 0 (silence) to 1 (full scale), linear in decibels. */
+  level: number;
+  /** The largest sample, from 0 to 1. */
+  peak: number;
+}
+
+export function loudness(samples: Float32Array): Loudness {
   let sum = 0;
-  for (const sample of samples) {
+  let most = 0;
+  let least = 0;
+  for (const sample of samples) { // methods of the array would take much longer, ten times a second
     sum += sample * sample;
+    if (sample > most) {
+      most = sample;
+    } else if (sample < least) {
+      least = sample;
+    }
   }
   const db = 10 * Math.log10(sum / Math.max(samples.length, 1) + 1e-12);
-  return Math.min(1, Math.max(0, 1 - db / floorDB));
+  return { level: Math.min(1, Math.max(0, 1 - db / floorDB)), peak: Math.max(most, -least) };
 }
 
 /** Where a peak stands in the bar, from 0 to 1. */
 export function place(peakDB: number): number {
   return Math.min(1, Math.max(0, 1 - peakDB / floorDB));
-}
-
-export function highest(samples: Float32Array): number {
-  let most = 0;
-  for (const sample of samples) { // reduce would take much longer, ten times a second
-    most = Math.max(most, Math.abs(sample));
-  }
-  return most;
 }
 
 /** Holds the loudest sample for a while, so that the eye can follow. */
@@ -61,76 +67,84 @@ export class PeakHold {
   }
 }
 
-/** A reading for each picture of the screen would cost as much as sending the stream: the browser paints the page each time. */
-const readingMs = 100;
-
 /** More than comes between two readings, so that no peak is missed. */
 const newestSamples = 8192;
 
-/** Shows the level of the louder channel of a sound until close is called. */
+/** The last two thirds of a second. */
+const latestSamples = 32_768;
+
+/** The newest samples of a sound, channel by channel. */
+class Newest {
+  private readonly analysers: AnalyserNode[];
+  private readonly samples: Float32Array<ArrayBuffer>;
+
+  /** count: a power of two, at most 32,768. */
+  constructor(channels: ChannelSplitterNode, count: number) {
+    this.samples = new Float32Array(count);
+    this.analysers = Array.from({ length: channels.numberOfOutputs }, (_, channel) => {
+      const analyser = channels.context.createAnalyser();
+      analyser.fftSize = count;
+      channels.connect(analyser, channel);
+      return analyser;
+    });
+  }
+
+  /** Of the loudest channel. */
+  get loudness(): Loudness {
+    const all = this.analysers.map((analyser) => {
+      analyser.getFloatTimeDomainData(this.samples);
+      return loudness(this.samples);
+    });
+    return { level: Math.max(...all.map(({ level }) => level)), peak: Math.max(...all.map(({ peak }) => peak)) };
+  }
+}
+
+/** Shows the level of the louder channel of a sound, whenever it is read, until close is called. */
 export class LevelMeter {
-  private readonly audio = new AudioContext();
-  private readonly source: MediaStreamAudioSourceNode;
-  private readonly recent: AnalyserNode[];
-  private readonly samples = new Float32Array(32_768); // the last two thirds of a second
+  private readonly audio = new AudioContext({ latencyHint: "playback" }); // it plays nothing: long blocks cost the browser less
+  private readonly newest: Newest;
+  private readonly latest: Newest;
   private readonly hold = new PeakHold();
-  private timer = 0;
-  private heard = false;
+  private readonly stream: MediaStream;
+  private ear: AudioContext | null = null; // while the user hears the sound: with short blocks, so that he hears it at once
   private shown = 0;
 
   constructor(readonly track: MediaStreamTrack, private readonly show: (level: Level) => void) {
-    this.source = this.audio.createMediaStreamSource(new MediaStream([track]));
-    const splitter = this.audio.createChannelSplitter(2); // an analyser would mix the channels, and halve what is on one alone
-    this.source.connect(splitter);
-    this.recent = [0, 1].map((channel) => {
-      const analyser = this.audio.createAnalyser();
-      analyser.fftSize = this.samples.length;
-      splitter.connect(analyser, channel);
-      return analyser;
-    });
+    this.stream = new MediaStream([track]);
+    const splitter = this.audio.createChannelSplitter(track.getSettings().channelCount === 1 ? 1 : 2); // an analyser alone would mix two, and halve what is on one
+    this.audio.createMediaStreamSource(this.stream).connect(splitter);
+    this.newest = new Newest(splitter, newestSamples);
+    this.latest = new Newest(splitter, latestSamples);
     void this.audio.resume();
-    this.timer = setInterval(() => this.tick(), readingMs);
   }
 
   close(): void {
-    clearInterval(this.timer);
+    this.monitor(false);
     this.show(silence);
     void this.audio.close();
   }
 
   /** Lets the user hear the sound, or not. */
   monitor(wanted: boolean): void {
-    if (wanted !== this.heard) {
-      this.heard = wanted;
-      wanted ? this.source.connect(this.audio.destination) : this.source.disconnect(this.audio.destination);
+    if (!wanted) {
+      void this.ear?.close();
+      this.ear = null;
+    } else if (!this.ear) {
+      this.ear = new AudioContext();
+      this.ear.createMediaStreamSource(this.stream).connect(this.ear.destination);
+      void this.ear.resume();
     }
   }
 
   /** The largest sample of the last two thirds of a second, from 0 to 1; null while the browser gives no samples. */
   get peak(): number | null {
-    return this.audio.state === "running" ? Math.max(...this.read(highest)) : null;
+    return this.audio.state === "running" ? this.latest.loudness.peak : null;
   }
 
-  /** Measures each channel. */
-  private read(measure: (samples: Float32Array) => number): number[] {
-    return this.recent.map((analyser) => {
-      analyser.getFloatTimeDomainData(this.samples);
-      return measure(this.samples);
-    });
-  }
-
-  private tick(): void {
-    if (document.hidden) {
-      return;
-    }
-    const peaks: number[] = [];
-    const levels = this.read((samples) => {
-      const newest = samples.subarray(-newestSamples);
-      peaks.push(highest(newest));
-      return level(newest);
-    });
-    // It rises at once and falls slowly, so that the eye can follow.
-    this.shown = Math.max(...levels, this.shown - 0.12);
-    this.show({ bar: this.shown, ...this.hold.read(Math.max(...peaks), performance.now()) });
+  /** Shows the level of now. */
+  read(): void {
+    const { level, peak } = this.newest.loudness;
+    this.shown = Math.max(level, this.shown - 0.12); // it rises at once and falls slowly, so that the eye can follow
+    this.show({ bar: this.shown, ...this.hold.read(peak, performance.now()) });
   }
 }

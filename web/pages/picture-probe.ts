@@ -13,6 +13,9 @@ const rows = 18;
 /** From each part, so many times so many pixels are read. */
 const samples = 4;
 
+const readWidth = columns * samples;
+const readHeight = rows * samples;
+
 /** A browser that cannot copy a frame reads the picture only at each fourth call. */
 const seldom = 4;
 
@@ -47,41 +50,73 @@ export class PictureProbe {
     return (!this.context && await this.copy().catch(() => null)) || this.draw();
   }
 
-  /** Copies the frame: a canvas would make Chromium keep hundreds of frames in memory. null if the browser cannot give it as RGBA. */
+  /**
+   * Copies the frame: a canvas would make Chromium keep hundreds of frames in memory. As most cameras give it, it is not converted, which would
+   * take most of the time. null if the browser cannot give it as RGBA either.
+   */
   private async copy(): Promise<number[] | null> {
     const frame = new VideoFrame(this.video);
     try {
-      const options = { format: "RGBA" } as const;
+      const asItIs = frame.format === "I420" || frame.format === "NV12";
+      const options: VideoFrameCopyToOptions = asItIs ? {} : { format: "RGBA" };
       const { width, height } = frame.visibleRect ?? { width: 0, height: 0 };
       const size = frame.allocationSize(options);
-      if (size !== width * height * 4) {
+      if (!asItIs && size !== width * height * 4) {
         return null;
       }
       if (this.pixels.length !== size) {
         this.pixels = new Uint8Array(size);
       }
-      await frame.copyTo(this.pixels, options);
-      return shrink(this.pixels, width, height);
+      const planes = await frame.copyTo(this.pixels, options);
+      return asItIs ? shrink(pick(this.pixels, planes, width, height), readWidth, readHeight) : shrink(this.pixels, width, height);
     } finally {
       frame.close();
     }
   }
 
   private draw(): number[] {
-    const [width, height] = [columns * samples, rows * samples];
-    this.context ??= Object.assign(document.createElement("canvas"), { width, height }).getContext("2d", { willReadFrequently: true });
-    this.context?.drawImage(this.video, 0, 0, width, height);
-    return shrink(this.context?.getImageData(0, 0, width, height).data ?? [], width, height);
+    this.context ??= Object.assign(document.createElement("canvas"), { width: readWidth, height: readHeight }).getContext("2d", { willReadFrequently: true });
+    this.context?.drawImage(this.video, 0, 0, readWidth, readHeight);
+    return shrink(this.context?.getImageData(0, 0, readWidth, readHeight).data ?? [], readWidth, readHeight);
   }
+}
+
+/**
+ * The pixels of a frame that are read, as RGBA. The frame is I420 or NV12: brightness for each pixel, colours for each four (limited range, BT.601;
+ * other matrices differ too little to matter here).
+ */
+export function pick(frame: ArrayLike<number>, planes: readonly PlaneLayout[], width: number, height: number): number[] {
+  const [luma, u, third] = planes;
+  if (!luma || !u) {
+    return [];
+  }
+  const v = third ?? { offset: u.offset + 1, stride: u.stride };
+  const step = third ? 1 : 2;
+  const byte = ({ offset, stride }: PlaneLayout, line: number, column: number): number => frame[offset + line * stride + column] ?? 0;
+  const pixels: number[] = [];
+  for (let y = 0; y < readHeight; y++) {
+    const line = Math.floor((y * height) / readHeight);
+    for (let x = 0; x < readWidth; x++) {
+      const column = Math.floor((x * width) / readWidth);
+      const light = (byte(luma, line, column) - 16) * 1.164;
+      const blue = byte(u, line >> 1, (column >> 1) * step) - 128;
+      const red = byte(v, line >> 1, (column >> 1) * step) - 128;
+      for (const colour of [light + 1.596 * red, light - 0.392 * blue - 0.813 * red, light + 2.017 * blue]) {
+        pixels.push(Math.min(255, Math.max(0, colour)));
+      }
+      pixels.push(255);
+    }
+  }
+  return pixels;
 }
 
 /** The mean red, green and blue of each part of a picture, whose pixels have four bytes. */
 export function shrink(pixels: ArrayLike<number>, width: number, height: number): number[] {
   const parts = new Array<number>(columns * rows * 3).fill(0);
-  for (let y = 0; y < rows * samples; y++) {
-    const line = Math.floor((y * height) / (rows * samples)) * width;
-    for (let x = 0; x < columns * samples; x++) {
-      const pixel = (line + Math.floor((x * width) / (columns * samples))) * 4;
+  for (let y = 0; y < readHeight; y++) {
+    const line = Math.floor((y * height) / readHeight) * width;
+    for (let x = 0; x < readWidth; x++) {
+      const pixel = (line + Math.floor((x * width) / readWidth)) * 4;
       const part = (Math.floor(y / samples) * columns + Math.floor(x / samples)) * 3;
       for (let colour = 0; colour < 3; colour++) {
         parts[part + colour] = (parts[part + colour] ?? 0) + (pixels[pixel + colour] ?? 0) / samples ** 2;

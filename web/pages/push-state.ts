@@ -48,6 +48,14 @@ export function isTaking(status: string): boolean {
   return taking.has(status);
 }
 
+/** Two states of one push tell people the same, but for its numbers. */
+export function sameButNumbers(a: PushState, b: PushState): boolean {
+  const told = ({ failure, liveSince, phase, push, slateless }: PushState): unknown => [
+    phase, failure?.reason, failure?.detail, liveSince, slateless, push && [push.id, push.status, push.reason, push.info, push.attempts, push.muted, push.soundFile, push.stale],
+  ];
+  return JSON.stringify(told(a)) === JSON.stringify(told(b));
+}
+
 export function reducePush(state: PushState, step: PushStep): PushState {
   if (!next[state.phase].includes(step.type)) {
     return state;

@@ -1,7 +1,7 @@
 import type { MediaDevice } from "../sdk/src/media.ts";
 import { qualities, type QualityName } from "./devices.ts";
 import { DestinationView, type DestinationHandlers } from "./destination-view.ts";
-import { create, element, setText, showAlert, showFailure, showProblem, type Link } from "./dom.ts";
+import { create, element, setHidden, setText, showAlert, showFailure, showProblem, type Link } from "./dom.ts";
 import * as format from "./format.ts";
 import { place, type Level } from "./level-meter.ts";
 import type { Health } from "./health.ts";
@@ -38,12 +38,10 @@ export interface Handlers {
 
 const noSound = "none";
 
-/** A text that changes is laid out and painted, so the number of the meter changes only so often. */
-const textMs = 500;
-
 /** The page without the destinations. It shows states and reads fields, and decides nothing. */
 export class View {
   readonly video = element("video", HTMLVideoElement);
+  private readonly preview = new MediaStream();
   private readonly status = element("status", HTMLElement);
   private readonly go = element("go", HTMLButtonElement);
   private readonly finish = element("finish", HTMLButtonElement);
@@ -58,7 +56,8 @@ export class View {
   private readonly levelBar = element("level", HTMLElement);
   private readonly peak = element("peak", HTMLElement);
   private readonly peakMark = element("peak-mark", HTMLElement);
-  private peakShownAt = 0;
+  private percent = -1; // of the level that is shown
+  private beatDue = false; // a text that changes is laid out: the number of the meter changes only with the clocks
   private readonly destinationList = element("destinations", HTMLElement);
 
   private readonly destinations = new Map<number, DestinationView>();
@@ -102,7 +101,6 @@ export class View {
     beep.addEventListener("change", () => handlers.beep(beep.checked));
     this.token.addEventListener("change", () => handlers.token());
     this.name.addEventListener("input", () => this.arrange());
-    setInterval(() => this.showClocks(), 250);
   }
 
   get muted(): boolean {
@@ -195,9 +193,7 @@ export class View {
 
   /** covered: the picture is not the one that the user wants to show. microphone: it is open. */
   showStream(stream: MediaStream, covered: boolean, microphone: boolean): void {
-    if (this.video.srcObject !== stream) {
-      this.video.srcObject = stream;
-    }
+    this.showPicture(stream.getVideoTracks());
     element("cover", HTMLElement).hidden = !covered;
     setText(element("open", HTMLElement), microphone ? t("Turn on the camera") : t("Turn on camera and microphone"));
     this.muteButton.disabled = !microphone;
@@ -215,20 +211,23 @@ export class View {
   }
 
   showLevel({ bar, clipped, peakDB }: Level): void {
-    const percent = String(Math.round(bar * 100));
-    if (this.meter.getAttribute("aria-valuenow") !== percent) {
+    const percent = Math.round(bar * 100);
+    if (percent !== this.percent) {
+      this.percent = percent;
       this.levelBar.style.transform = `translateX(${percent}%)`;
-      this.meter.setAttribute("aria-valuenow", percent);
     }
     const text = clipped ? t("Too loud") : Number.isFinite(peakDB) ? `${Math.round(peakDB)} dBFS`.replace("-", "−") : "– dBFS";
-    const due = performance.now() - this.peakShownAt > textMs || clipped !== this.peak.classList.contains("clipped") || !Number.isFinite(peakDB);
+    if (this.beatDue) {
+      this.meter.setAttribute("aria-valuenow", String(percent));
+    }
+    const due = this.beatDue || clipped !== this.peak.classList.contains("clipped") || !Number.isFinite(peakDB);
     if (due && this.peak.textContent !== text) {
-      this.peakShownAt = performance.now();
       this.peak.textContent = text;
       this.peak.classList.toggle("clipped", clipped);
       this.peakMark.style.transform = `translateX(${Math.round(place(peakDB) * 100)}%)`;
       this.meter.setAttribute("aria-valuetext", text);
     }
+    this.beatDue = false;
   }
 
   /** Shows a problem with camera or microphone; null hides it. */
@@ -257,7 +256,7 @@ export class View {
     this.go.textContent = waiting ? t("Go on") : resting ? t("Start") : t("Stop");
     this.go.type = resting ? "submit" : "button"; // Enter in a field starts, but never stops
     this.go.classList.toggle("stop", !resting);
-    this.finish.hidden = !waiting;
+    setHidden(this.finish, !waiting);
     this.go.disabled = stream.phase === "stopping";
     setText(element("state", HTMLElement), summary.title);
     setText(element("note", HTMLElement), summary.note);
@@ -267,7 +266,7 @@ export class View {
     }
     const known = !stream.silent && !stream.locked;
     const live = summary.liveSince !== null && known && stream.phase === "sending"; // otherwise viewers see a still picture, or the page cannot know
-    element("badge", HTMLElement).hidden = !live;
+    setHidden(element("badge", HTMLElement), !live);
     element("pill", HTMLElement).classList.toggle("live", live);
     setText(element("pill", HTMLElement), live ? t("On air") : summary.liveSince === null ? t("Off air") : known ? t("Interrupted") : t("Not known"));
     document.title = `${live ? t("● Live") : t("Go live")} – Transponder`;
@@ -291,7 +290,7 @@ export class View {
   /** Shows what is wrong and what to do. What is shown already is not touched, because screen readers would read it again. */
   showWarnings(warnings: Warning[]): void {
     const list = element("warning-list", HTMLElement);
-    element("warnings", HTMLElement).hidden = warnings.length === 0;
+    setHidden(element("warnings", HTMLElement), warnings.length === 0);
     const old = new Map([...list.children].map((line) => [(line as HTMLElement).dataset["code"], line as HTMLElement]));
     const lines = warnings.map(({ advice, code, title }) => {
       const line = old.get(code) ?? create("li");
@@ -304,6 +303,14 @@ export class View {
     if (lines.length !== list.children.length || lines.some((line, i) => line !== list.children[i])) {
       list.replaceChildren(...lines);
     }
+  }
+
+  /** The preview is silent. A sound in it would be played all the same, to nobody, which costs as much as an encoder of sound. */
+  private showPicture(tracks: MediaStreamTrack[]): void {
+    const shown = this.preview.getTracks();
+    shown.filter((track) => !tracks.includes(track)).forEach((track) => this.preview.removeTrack(track));
+    tracks.filter((track) => !shown.includes(track)).forEach((track) => this.preview.addTrack(track));
+    this.video.srcObject ??= this.preview;
   }
 
   private showCover(): void {
@@ -350,6 +357,12 @@ export class View {
     if (list.some((one) => one.on)) {
       setText(element("destinations-problem", HTMLElement), "");
     }
+  }
+
+  /** Shows what changes with time. */
+  beat(): void {
+    this.beatDue = true;
+    this.showClocks();
   }
 
   private showClocks(): void {

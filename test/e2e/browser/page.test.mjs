@@ -736,22 +736,28 @@ describe("camera and microphone", () => {
     /** A page that is live. From then on, refusal decides which devices the browser refuses: it returns the name of an error, or "". */
     async function liveWith(t, refusal) {
       const all = await open(t);
+      await all.page.evaluate(() => {
+        const set = RTCPeerConnection.prototype.setLocalDescription;
+        RTCPeerConnection.prototype.setLocalDescription = function (...args) {
+          globalThis.sent = () => this.getSenders().map(({ track }) => track);
+          return set.apply(this, args);
+        };
+      });
       await all.start();
       await all.phase("live");
       await all.page.evaluate((source) => {
         const refuse = new Function("asked", "live", `return (${source})(asked, live)`);
         const { mediaDevices } = navigator;
-        const media = document.getElementById("video").srcObject;
         const getUserMedia = mediaDevices.getUserMedia.bind(mediaDevices);
         globalThis.asked = [];
-        globalThis.first = Object.fromEntries(media.getTracks().map((track) => [track.kind, track]));
-        globalThis.now = (kind) => media.getTracks().find((track) => track.kind === kind);
+        globalThis.first = Object.fromEntries(globalThis.sent().map((track) => [track.kind, track]));
+        globalThis.now = (kind) => globalThis.sent().find((track) => track.kind === kind);
         mediaDevices.getUserMedia = async (constraints) => {
           globalThis.asked.push(constraints);
           const wanted = JSON.stringify(constraints.video || constraints.audio);
           const index = [...document.querySelectorAll("#camera option, #microphone option")].findIndex(({ value }) => value && wanted.includes(value));
           const name = refuse({ index, video: Boolean(constraints.video), audio: Boolean(constraints.audio) },
-            media.getTracks().filter(({ readyState }) => readyState === "live").map(({ kind }) => kind));
+            globalThis.sent().filter(({ readyState }) => readyState === "live").map(({ kind }) => kind));
           if (name) {
             throw new DOMException("no", name);
           }
@@ -886,14 +892,14 @@ describe("camera and microphone", () => {
 
   test("mute, and no sound at all", async (t) => {
     const { mock, page, phase, start } = await open(t);
-    const enabled = () => page.evaluate(() => document.getElementById("video").srcObject.getAudioTracks()[0].enabled);
+    const enabled = () => page.evaluate(() => globalThis.microphone.enabled);
     await page.locator("#mute").click();
     assert.equal(await enabled(), false);
     assert.equal(await page.locator("#mute").innerText(), "Unmute microphone");
     await page.locator("#mute").click();
     assert.equal(await enabled(), true);
     await page.evaluate(() => { // as if it was unplugged
-      const [microphone] = document.getElementById("video").srcObject.getAudioTracks();
+      const { microphone } = globalThis;
       microphone.stop();
       microphone.dispatchEvent(new Event("ended"));
     });

@@ -1,6 +1,6 @@
 // Measures what sending from the studio costs the browser, and what a page costs that does nothing but send and show the same camera.
 //
-//   node studio-cost.mjs http://localhost:8081/ --rtmp URL --seconds 600
+//   node studio-cost.mjs http://localhost:8081/ --rtmp URL --seconds 600 [--camera FILE.mjpeg]
 //
 // Each line on standard input is a command:
 //
@@ -17,7 +17,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { launch } from "./lib/browser.mjs";
 import { commands, main, readArguments, say, step } from "./lib/script.mjs";
 
-const options = readArguments(["rtmp", "seconds"]);
+const options = readArguments(["rtmp", "seconds", "camera"]);
 let browser, page;
 
 /** Runs in a page that has nothing else: sends as the studio does with its usual quality. */
@@ -95,7 +95,7 @@ async function measure(seconds) {
 }
 
 async function open() {
-  browser = await launch();
+  browser = await launch({ args: options.camera ? [`--use-file-for-fake-video-capture=${options.camera}`] : [] });
   page = await browser.newPage({ viewport: { width: 1280, height: 860 } });
   page.setDefaultTimeout(0); // steps have their limits
 }

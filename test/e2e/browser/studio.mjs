@@ -9,7 +9,7 @@
 // --music: the microphone plays this WAV file, and the browser is told to leave its sound as it is.
 
 import { faults, inEveryLook, photograph } from "./lib/accessibility.mjs";
-import { launch, watchConsole } from "./lib/browser.mjs";
+import { launch, rememberMicrophone, watchConsole } from "./lib/browser.mjs";
 import { commands, main, readArguments, say, step } from "./lib/script.mjs";
 
 const options = readArguments(["name", "rtmp", "refused", "music", "seconds"]);
@@ -59,6 +59,7 @@ await main(async () => {
   page = await browser.newPage({ viewport: { width: 1280, height: 860 } });
   page.setDefaultTimeout(0); // steps have their limits
   errors = watchConsole(page);
+  await page.addInitScript(rememberMicrophone);
   await step("open the page", 20, async () => {
     await page.goto(options.address);
     await page.waitForFunction(() => document.getElementById("video").videoWidth > 0);
@@ -79,7 +80,7 @@ await main(async () => {
         await page.locator(`#${id}`).uncheck();
       }
       await page.waitForFunction(() => {
-        const now = document.getElementById("video").srcObject.getAudioTracks()[0]?.getSettings() ?? {};
+        const now = globalThis.microphone?.getSettings() ?? {};
         return now.echoCancellation === false && now.noiseSuppression === false && now.autoGainControl === false;
       });
     });

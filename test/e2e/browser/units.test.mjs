@@ -10,7 +10,7 @@ import { Failure, pageReasons, pushFailure, pushReasons, sdkReasons } from "./.b
 import * as format from "./.build/web/pages/format.js";
 import { inSentence } from "./.build/web/pages/format.js";
 import { wrap } from "./.build/web/pages/card.js";
-import { level, PeakHold, place } from "./.build/web/pages/level-meter.js";
+import { loudness, PeakHold, place } from "./.build/web/pages/level-meter.js";
 import { MixerClock } from "./.build/web/pages/mixer-clock.js";
 import { compose, fit } from "./.build/web/pages/scene.js";
 import { parseConfig } from "./.build/web/pages/config.js";
@@ -31,7 +31,7 @@ import { may, parseSession } from "./.build/web/pages/session.js";
 import { askTicket } from "./.build/web/pages/ticket.js";
 import { Broadcast } from "./.build/web/pages/broadcast.js";
 import { Watchdog } from "./.build/web/pages/warnings.js";
-import { shrink } from "./.build/web/pages/picture-probe.js";
+import { pick, shrink } from "./.build/web/pages/picture-probe.js";
 import { Uplink } from "./.build/web/pages/uplink.js";
 import { consoleWords, coverText, destinationWords, explain, healthAdvice, pushWords } from "./.build/web/pages/words.js";
 import { push } from "./lib/mock-server.mjs";
@@ -735,6 +735,41 @@ describe("warnings", () => {
     const parts = shrink(pixels, width, height);
     assert.deepEqual([Math.max(...parts.slice(0, -96)), Math.min(...parts.slice(-96))], [0, 80], "the lowest row of parts");
   });
+
+  test("a frame as the camera gives it, not converted", () => {
+    const [width, height] = [128, 72]; // each pixel is read
+    const [line, half] = [130, 66]; // longer than the picture
+    const colours = { black: [16, 128, 128], white: [235, 128, 128], blue: [41, 240, 110], red: [81, 90, 240] };
+    for (const [colour, [y, u, v]] of Object.entries(colours)) {
+      const luma = { offset: 3, stride: line };
+      const chroma = luma.offset + line * height;
+      const frames = {
+        I420: [luma, { offset: chroma, stride: half }, { offset: chroma + half * 36, stride: half }],
+        NV12: [luma, { offset: chroma, stride: line }],
+      };
+      for (const [format, planes] of Object.entries(frames)) {
+        const frame = new Uint8Array(chroma + line * height).fill(77); // what is not of the picture
+        for (let row = 0; row < height; row++) {
+          frame.fill(y, luma.offset + row * line, luma.offset + row * line + width);
+        }
+        for (let row = 0; row < 36; row++) {
+          for (let column = 0; column < 64; column++) {
+            const [one, other] = format === "I420" ? planes.slice(1).map(({ offset }) => offset + row * half + column)
+              : [0, 1].map((i) => chroma + row * line + column * 2 + i);
+            frame[one] = u;
+            frame[other] = v;
+          }
+        }
+        const pixels = pick(frame, planes, width, height);
+        const wanted = { black: [0, 0, 0], white: [255, 255, 255], blue: [0, 0, 255], red: [255, 0, 0] }[colour];
+        for (const at of [0, pixels.length - 4]) {
+          pixels.slice(at, at + 3).forEach((value, i) => assert.ok(Math.abs(value - wanted[i]) < 4, `${colour} in ${format}: ${pixels.slice(at, at + 4)}`));
+        }
+        assert.equal(pixels.length, width * height * 4);
+      }
+    }
+    assert.deepEqual(pick([], [], 1, 1), []);
+  });
 });
 
 test("the text of the cover", () => {
@@ -948,10 +983,12 @@ test("H.264 comes first, plain profiles of packetization mode 1 before the other
 });
 
 test("loudness", () => {
+  const level = (samples) => loudness(samples).level;
   assert.equal(level(new Float32Array(1024)), 0);
   assert.equal(level(new Float32Array(1024).fill(1)), 1);
   assert.ok(Math.abs(level(new Float32Array(1024).fill(0.0316)) - 0.5) < 0.01); // -30 dB of 60
   assert.equal(level(new Float32Array(0)), 0);
+  assert.deepEqual([[], [0.25, -0.5, 0], [0.25, -0.125]].map((samples) => loudness(Float32Array.from(samples)).peak), [0, 0.5, 0.25]);
 });
 
 test("the peak is held for a while, and clipping is told for longer", () => {

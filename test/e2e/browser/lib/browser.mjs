@@ -27,6 +27,19 @@ export function watchConsole(page) {
   return errors;
 }
 
+/** Runs in a page, before its scripts: globalThis.microphone is the sound of the microphone that was opened last. */
+export function rememberMicrophone() {
+  const { mediaDevices } = navigator;
+  const getUserMedia = mediaDevices?.getUserMedia.bind(mediaDevices);
+  if (getUserMedia) {
+    mediaDevices.getUserMedia = async (constraints) => {
+      const stream = await getUserMedia(constraints);
+      globalThis.microphone = stream.getAudioTracks()[0] ?? globalThis.microphone;
+      return stream;
+    };
+  }
+}
+
 /** Presses Tab until the element is reached, as people without a mouse do. */
 export async function tabTo(page, id, limit = 40) {
   for (let i = 0; i < limit; i++) {

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { faults, inEveryLook, photograph } from "./accessibility.mjs";
-import { watchConsole } from "./browser.mjs";
+import { rememberMicrophone, watchConsole } from "./browser.mjs";
 import { MockServer } from "./mock-server.mjs";
 
 const timeout = 15_000;
@@ -12,6 +12,7 @@ export async function openStudio(t, browser, setUp = () => undefined, { address 
   const mock = await MockServer.start(browser);
   setUp(mock);
   const context = await browser.newContext({ locale, viewport: { width: 1280, height: 860 } });
+  await context.addInitScript(rememberMicrophone);
   await context.addInitScript(script);
   const page = await context.newPage();
   page.setDefaultTimeout(timeout);
