@@ -186,7 +186,7 @@ export class HistoryView {
 
   /** Curves are drawn only where somebody can see them, because the browser paints a part of the page for each. */
   private showCharts(): void {
-    if (this.phase !== "idle" && document.visibilityState === "visible") {
+    if (document.visibilityState === "visible") {
       this.charts?.show(this.readAt, this.inSight);
       for (const { charts } of this.destinations.values()) {
         charts.show(this.readAt, this.inSight);

@@ -64,3 +64,18 @@ test("charts, what happened, and both as files", async (t) => {
   assert.notEqual(lasted, "0:00");
   assert.deepEqual(errors, []);
 });
+
+test("curves are drawn where they are seen, also after the show", async (t) => {
+  const { page, errors, phase, start } = await openStudio(t, browser, (mock) => (mock.find = () => push({ bitrate: 2480 })));
+  await page.setViewportSize({ width: 360, height: 640 });
+  const curve = () => page.locator("#destination-charts path.line").first().getAttribute("d");
+  await start();
+  await phase("live");
+  await page.waitForFunction(() => /now 2\.5 Mbit/.test(document.querySelector("#destination-charts svg")?.getAttribute("aria-label")));
+  assert.equal(await curve(), null, "it is below what the window shows");
+  await page.locator("#go").click();
+  await phase("idle");
+  await page.locator("#destination-charts").scrollIntoViewIfNeeded();
+  await page.waitForFunction(() => /^M/.test(document.querySelector("#destination-charts path.line").getAttribute("d")));
+  assert.deepEqual(errors, []);
+});
