@@ -241,7 +241,8 @@ func (s *Server) oneDestination(ctx context.Context, name string) (any, error) {
 	return s.destinationBody(ctx, d), nil
 }
 
-// destinationBody returns a destination as the sender of the request may see it: nil if he may not push there, nor is an administrator.
+// destinationBody returns a destination as the sender of the request may see it: nil if he may not push there, nor is an administrator. Whoever may
+// push there is told the options, because those of his own request replace them.
 func (s *Server) destinationBody(ctx context.Context, d destination.Destination) *destinationBody {
 	p := principalOf(ctx)
 	b := destinationBody{Name: d.Name, Label: d.Label, Preset: d.Preset, Streams: d.Streams, App: d.App}
@@ -252,6 +253,8 @@ func (s *Server) destinationBody(ctx context.Context, d destination.Destination)
 		b.CreatedAt, b.ChangedAt = milliseconds(d.Created), milliseconds(d.Changed)
 	case !d.MayBeUsedBy(p) || !mayPushTo(p, d.Name):
 		return nil
+	default:
+		b.Options = toldOptions(d.Options)
 	}
 	reads := s.mayRead(ctx)
 	used, err := s.parts.Pushes.Find(ctx, transponder.Filter{URL: "destination://" + d.Name})
@@ -264,6 +267,18 @@ func (s *Server) destinationBody(ctx context.Context, d destination.Destination)
 		}
 	}
 	return &b
+}
+
+// toldOptions returns the options of a destination for those who are no administrators: nothing if they name other destinations, which these people
+// may not use; an empty object if there are none, because that is another thing.
+func toldOptions(options json.RawMessage) json.RawMessage {
+	if len(options) == 0 {
+		return json.RawMessage("{}")
+	}
+	if o, err := ParseOptions(options); err != nil || len(o.BackupURLs) > 0 {
+		return nil
+	}
+	return options
 }
 
 // mayPushTo says whether a principal may push some stream to a destination.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -176,6 +177,36 @@ func TestDestinations(t *testing.T) {
 	as(t, srv, "", "/rest-api/destination/remove", `{"name":"tube2"}`).wantStatus(t, http.StatusNotFound)
 	get(t, srv, "/rest-api/destination/presets").wantStatus(t, http.StatusOK)
 	get(t, srv, "/rest-api/destination/find_all").wantStatus(t, http.StatusOK)
+}
+
+// Whoever may push to a destination reads its options, because those of his own request replace them: but none that name other destinations.
+func TestOptionsAreTold(t *testing.T) {
+	srv := newDestinationServer(t, &fakePushes{})
+	for _, body := range []string{
+		`{"name":"tube-plain","rtmpUrl":"rtmp://host/a","app":"acme"}`,
+		`{"name":"tube-ends","rtmpUrl":"rtmp://host/b","app":"acme","options":{"onSourceLoss":"end"}}`,
+		`{"name":"tube-twice","rtmpUrl":"rtmp://host/c","app":"acme","options":{"onSourceLoss":"hold","backupUrls":["destination://tube-plain"]}}`,
+	} {
+		as(t, srv, "", "/rest-api/destination/create", body).wantStatus(t, http.StatusOK)
+	}
+	for token, wants := range map[string]map[string]string{
+		"":     {"tube-plain": ``, "tube-ends": `{"onSourceLoss":"end"}`, "tube-twice": `{"onSourceLoss":"hold","backupUrls":["destination://tube-plain"]}`},
+		"acme": {"tube-plain": `{}`, "tube-ends": `{"onSourceLoss":"end"}`, "tube-twice": ``},
+	} {
+		r := as(t, srv, token, "/rest-api/destination/find_all", `{}`)
+		r.wantStatus(t, http.StatusOK)
+		var list []destinationBody
+		if err := json.Unmarshal(r.body, &list); err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]string{}
+		for _, d := range list {
+			got[d.Name] = string(d.Options)
+		}
+		if !maps.Equal(got, wants) {
+			t.Errorf("%q is told %q, want %q", token, got, wants)
+		}
+	}
 }
 
 // TestParseOptions holds that the options of a push are the same after a destination has kept them.

@@ -36,7 +36,7 @@ type NewDestination struct {
 }
 
 // Destination is what CreateDestination returns.
-// A destination. Those who are no administrators get name, label, preset, streams, app and usedBy only.
+// A destination. Those who are no administrators get name, label, preset, streams, app, usedBy and options only.
 type Destination struct {
 	Name    string   `json:"name"`
 	Label   string   `json:"label,omitzero"`
@@ -51,7 +51,7 @@ type Destination struct {
 	KeySet                 bool   `json:"keySet,omitzero"`
 	RTMPTransponderFullURL bool   `json:"rtmpTransponderFullUrl,omitzero"`
 	RTMPFlashVersion       string `json:"rtmpFlashVersion,omitzero"`
-	// Those of a push.
+	// Those of a push. Those who are no administrators get an empty object if there are none, and nothing if options.backupUrls names other destinations.
 	Options *PushOptions `json:"options,omitzero"`
 	// Milliseconds since 1970.
 	CreatedAt Moment `json:"createdAt,omitzero"`

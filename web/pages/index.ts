@@ -77,7 +77,7 @@ const shown = new Set<string>(); // the ids of all destinations that this page h
 const health = new HealthMeter();
 
 let me: Session | null = null; // null: nobody has signed in
-let keptOptions = new Map<string, PushOptions | undefined>(); // of the destinations that the server keeps, by their names
+let keptOptions = new Map<string, PushOptions | undefined>(); // of the destinations that the server keeps, by their names; undefined: it does not tell them
 
 const rest = new Rest();
 const client = new PushClient(rest);
@@ -255,13 +255,14 @@ async function meet(): Promise<void> {
 /** The names of the destinations that the server keeps. A server that cannot list them has none for this page. */
 async function findDestinations(): Promise<string[]> {
   const found = asList(await rest.search("/destination/find_all", {}).catch(() => [])).map((one) => new Fields(one));
-  keptOptions = new Map(found.map((one) => [one.text("name"), one.value("options") as PushOptions | undefined]));
+  const none = may(me, "admin") ? {} : undefined;
+  keptOptions = new Map(found.map((one) => [one.text("name"), (one.value("options") as PushOptions | undefined) ?? none]));
   return found.map((one) => one.text("name")).filter((name) => name !== "");
 }
 
 /**
- * The request for a push that waits while the stream is away. The options of a request replace those of a destination that the server keeps.
- * Only administrators are told these, so from others they come without any.
+ * The request for a push that waits while the stream is away. The options of a request replace those of a destination that the server keeps, so
+ * without knowing these, the page gives none.
  */
 function startRequest(name: string, to: Destination, picture: Picture): PushRequest {
   const options = to.kind === "named" ? keptOptions.get(to.address) : {};

@@ -222,6 +222,26 @@ describe("on the server", () => {
     assert.deepEqual(await titles(), ["main-channel"]);
   });
 
+  for (const [who, role, destination, options] of [
+    ["an operator, options that are told", "operator", { name: "main", options: {} }, { onSourceLoss: "hold", slate: "logo.png" }],
+    ["an operator, options that end it", "operator", { name: "main", options: { onSourceLoss: "end" } }, { onSourceLoss: "end" }],
+    ["an operator, options that are not told", "operator", { name: "main" }, undefined],
+    ["an administrator, no options", "admin", { name: "main" }, { onSourceLoss: "hold", slate: "logo.png" }],
+    ["an administrator, a slate of its own", "admin", { name: "main", options: { slate: "main.png" } }, { onSourceLoss: "hold", slate: "main.png" }],
+  ]) {
+    test(`a push to it waits with the chosen picture: ${who}`, async (t) => {
+      const { page, phase, start, mock } = await open(t, (mock, saved) => {
+        saved.push(destination);
+        mock.me = { ...mock.me, role, actions: ["publish", "play", "push", "read", "control", ...(role === "admin" ? ["admin"] : [])] };
+      });
+      await page.evaluate(() => localStorage.setItem("transponder.slate", JSON.stringify("logo.png")));
+      await choose(page, 1, "named");
+      await start();
+      await phase("live");
+      assert.deepEqual(JSON.parse(mock.last("POST /rest-api/push/startup").body).options, options);
+    });
+  }
+
   test("only administrators save", async (t) => {
     const { page } = await open(t, (mock) => (mock.me = { ...mock.me, role: "operator", actions: ["publish", "play", "push", "read", "control"] }));
     assert.equal(await page.locator("#duplicate-1").isVisible(), true);
