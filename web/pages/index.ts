@@ -209,6 +209,7 @@ const broadcast = new Broadcast(client, (follower, signal) => followPushes(rest,
         stale.add(entry);
         return;
       }
+      stale.delete(entry); // its destination may soon be gone from the page
       past.happenings.push(key, entry.view.name, state);
       entry.view.render(state);
       askLogin(state.failure);
