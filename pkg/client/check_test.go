@@ -16,9 +16,8 @@ func TestCheckPushSteps(t *testing.T) {
 	const second = `{"step":"tls","result":"failed","ms":4,"reason":"tls","info":"No TLS.","backup":1}`
 	answer := `{"ok":false,"target":"rtmp://a/***","steps":[` + first + `],"findings":[],"backups":[{"ok":false,"target":"rtmp://b/***","steps":[` +
 		strings.Replace(second, `,"backup":1`, "", 1) + `],"findings":[]}]}`
-	var lines []string
 	heard := make(chan struct{}, 9)
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	serve := func(w http.ResponseWriter, r *http.Request, lines []string) {
 		if r.Header.Get("Accept") != "application/x-ndjson" || r.URL.Path != "/rest-api/push/check" {
 			t.Errorf("asks for %s by %q", r.URL.Path, r.Header.Get("Accept"))
 		}
@@ -32,8 +31,7 @@ func TestCheckPushSteps(t *testing.T) {
 				}
 			}
 		}
-	}))
-	defer srv.Close()
+	}
 	for _, tt := range []struct {
 		name  string
 		lines []string
@@ -48,7 +46,8 @@ func TestCheckPushSteps(t *testing.T) {
 		{"something else", []string{`"hello"`}, nil, "something else than a Transponder"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			lines = tt.lines
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serve(w, r, tt.lines) }))
+			defer srv.Close()
 			var whole string
 			c, err := New(srv.URL, WithAnswers(func(json []byte) { whole = string(json) }))
 			if err != nil {
@@ -76,11 +75,12 @@ func TestCheckPushSteps(t *testing.T) {
 			}
 		})
 	}
-	c, err := New(srv.URL + "/x")
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	c, err := New(gone.URL + "/x")
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv.Close()
 	if _, err := c.CheckPushSteps(t.Context(), CheckPush{}, func(CheckedStep) {}); err == nil || Status(err) != 0 {
 		t.Errorf("%v without a server", err)
 	}
