@@ -429,7 +429,7 @@ describe("several destinations", () => {
     assert.equal(await page.locator("#address-1").isVisible(), false);
     await start();
     await phase("live");
-    assert.deepEqual(JSON.parse(mock.last("POST /rest-api/push/startup").body), { streamName: "test", rtmpUrl: "destination://backup" });
+    assert.deepEqual(JSON.parse(mock.last("POST /rest-api/push/startup").body), { streamName: "test", rtmpUrl: "destination://backup", options: { onSourceLoss: "hold" } });
     assert.equal(await text("state"), "Live on backup");
     assert.equal(pushes.length, 1);
     await page.locator("#go").click();
