@@ -32,12 +32,9 @@ export class Publisher {
   private resource = "";
   private answer = "";
   private stereo = false;
-  private sending: Sending;
   private closed = false;
 
-  private constructor(private readonly options: PublishOptions) {
-    this.sending = options;
-  }
+  private constructor(private readonly options: PublishOptions) {}
 
   /** Resolves when media can flow. If it fails, the session is ended. */
   static async connect(options: PublishOptions, signal: AbortSignal): Promise<Publisher> {
@@ -56,44 +53,31 @@ export class Publisher {
     for (const { receiver, sender } of this.pc.getTransceivers()) {
       if (receiver.track.kind === track.kind && sender.track !== track) {
         await sender.replaceTrack(track);
-        if (track.kind === "video") {
-          await this.limit(sender);
-        }
       }
     }
   }
 
-  /** Sends at this bit rate and frame rate, no larger than this, in stereo or mono, over the same connection. The codec stays. */
-  async change(sending: Sending): Promise<void> {
-    const { stereo = false } = sending;
-    this.sending = sending;
+  /** Sends at this bit rate and frame rate, in stereo or mono, over the same connection. The codec stays. */
+  async change({ frameRate, maxBitrateKbps, stereo = false }: Sending): Promise<void> {
     if (stereo !== this.stereo) {
       this.stereo = stereo;
       await this.describe().catch(() => undefined); // the stream works as it is
     }
     for (const { receiver, sender } of this.pc.getTransceivers()) {
-      if (receiver.track.kind === "video") {
-        await this.limit(sender);
+      if (receiver.track.kind !== "video") {
+        continue;
       }
+      const parameters: RTCRtpSendParameters & { degradationPreference?: string } = sender.getParameters();
+      for (const encoding of parameters.encodings) {
+        encoding.maxBitrate = maxBitrateKbps * 1000;
+        if (frameRate !== undefined) {
+          encoding.maxFramerate = frameRate;
+        }
+      }
+      // Players and platforms can handle a lower frame rate, but many fail if the size of the picture changes.
+      parameters.degradationPreference = "maintain-resolution";
+      await sender.setParameters(parameters).catch(() => undefined); // the stream works without it
     }
-  }
-
-  /** Holds the encoder of the pictures to what is to be sent. */
-  private async limit(sender: RTCRtpSender): Promise<void> {
-    const { frameRate, maxBitrateKbps, size } = this.sending;
-    const parameters: RTCRtpSendParameters & { degradationPreference?: string } = sender.getParameters();
-    for (const encoding of parameters.encodings) {
-      encoding.maxBitrate = maxBitrateKbps * 1000;
-      if (frameRate !== undefined) {
-        encoding.maxFramerate = frameRate;
-      }
-      if (size) {
-        encoding.scaleResolutionDownBy = excess(sender.track?.getSettings() ?? {}, size);
-      }
-    }
-    // Players and platforms can handle a lower frame rate, but many fail if the size of the picture changes.
-    parameters.degradationPreference = "maintain-resolution";
-    await sender.setParameters(parameters).catch(() => undefined); // the stream works without it
   }
 
   stats(): Promise<RTCStatsReport> {
@@ -258,15 +242,6 @@ export class Publisher {
       throw new Failure("ice_failed");
     }
   }
-}
-
-/**
- * By how much a picture is larger than a size, at least 1. Cameras may give larger pictures than they are asked for, and an upright one is as large as
- * one that lies.
- */
-export function excess({ height = 0, width = 0 }: { width?: number; height?: number }, size: { width: number; height: number }): number {
-  const [long, short] = [Math.max(width, height), Math.min(width, height)];
-  return Math.max(1, Math.min(long / Math.max(size.width, size.height), short / Math.min(size.width, size.height)));
 }
 
 /** The lines with the ICE credentials in a description or a fragment. */

@@ -73,8 +73,8 @@ export class QualityView {
   }
 
   get sending(): Sending {
-    const { frameRate, height, maxBitrateKbps, width } = this.chosen;
-    return { maxBitrateKbps, frameRate, size: { width, height }, codec: this.wishes.codec };
+    const { frameRate, maxBitrateKbps } = this.chosen;
+    return { maxBitrateKbps, frameRate, codec: this.wishes.codec };
   }
 
   /** The show is in this phase. */

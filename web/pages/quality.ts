@@ -17,8 +17,6 @@ export interface Sending {
   maxBitrateKbps: number;
   /** Undefined: as many pictures as the camera gives. */
   frameRate?: number;
-  /** The picture is made smaller if the camera gives a larger one. Undefined: it is sent as it is. */
-  size?: { width: number; height: number };
   /** Undefined: H.264, if the browser has it. */
   codec?: Codec;
   /** Both channels of the sound, as music needs; otherwise one, which is half as much for speech. */

@@ -44,11 +44,8 @@ export class Uplink {
   private sending: Sending;
 
   constructor(private readonly options: UplinkOptions, private readonly connect: Connect = Publisher.connect) {
-    const { codec, frameRate, maxBitrateKbps, size, stereo } = options;
-    this.sending = {
-      maxBitrateKbps, ...(frameRate !== undefined && { frameRate }), ...(size !== undefined && { size }), ...(codec !== undefined && { codec }),
-      ...(stereo !== undefined && { stereo }),
-    };
+    const { codec, frameRate, maxBitrateKbps, stereo } = options;
+    this.sending = { maxBitrateKbps, ...(frameRate !== undefined && { frameRate }), ...(codec !== undefined && { codec }), ...(stereo !== undefined && { stereo }) };
     this.kinds = options.stream.getTracks().map(({ kind }) => kind);
   }
 

@@ -68,23 +68,6 @@ test("quality, bit rate and frame rate change while live, over the same connecti
   assert.deepEqual(errors, []);
 });
 
-test("a camera that keeps its size is sent smaller", async (t) => {
-  const { mock, page, errors, phase, start } = await open(t);
-  await page.evaluate(() => {
-    const [camera] = document.getElementById("video").srcObject.getVideoTracks();
-    camera.applyConstraints = async () => undefined;
-  });
-  await start();
-  await phase("live");
-  await until(async () => await height(mock) === 720, "720 lines at the far end");
-  assert.equal(await page.evaluate(() => globalThis.asked.at(-1).scaleResolutionDownBy), 1);
-  await page.locator("#quality").selectOption("360p");
-  await until(async () => await height(mock) === 360, "360 lines at the far end");
-  assert.equal(await page.evaluate(() => document.getElementById("video").srcObject.getVideoTracks()[0].getSettings().height), 720);
-  assert.equal(await page.evaluate(() => globalThis.asked.at(-1).scaleResolutionDownBy), 2);
-  assert.deepEqual(errors, []);
-});
-
 test("the codec is chosen before the show, and remembered", async (t) => {
   const { mock, page, phase, start } = await open(t);
   await page.locator("#codec").selectOption("video/VP8");

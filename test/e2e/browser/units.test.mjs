@@ -16,7 +16,7 @@ import { compose, fit } from "./.build/web/pages/scene.js";
 import { parseConfig } from "./.build/web/pages/config.js";
 import { parsePush, PushClient } from "./.build/web/pages/push-client.js";
 import { iceServersIn } from "./.build/web/pages/ice-servers.js";
-import { excess, preferH264, withCredentials, withStereo } from "./.build/web/pages/publisher.js";
+import { preferH264, withCredentials, withStereo } from "./.build/web/pages/publisher.js";
 import { ending, initialPush, reducePush } from "./.build/web/pages/push-state.js";
 import { followPushes, parseEvent } from "./.build/web/pages/push-events.js";
 import { initialStream, reduceStream } from "./.build/web/pages/stream-state.js";
@@ -529,14 +529,6 @@ describe("the way to the server", () => {
     const sdp = "m=audio\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10;useinbandfec=1\r\na=rtpmap:102 H264/90000\r\na=fmtp:102 packetization-mode=1\r\n";
     assert.equal(withStereo(sdp), sdp.replace("useinbandfec=1", "useinbandfec=1;stereo=1;maxaveragebitrate=128000"));
     assert.equal(withStereo("m=video\r\n"), "m=video\r\n");
-  });
-
-  test("by how much a picture is too large", () => {
-    const size = { width: 1280, height: 720 };
-    for (const [width, height, want] of [[1920, 1080, 1.5], [1080, 1920, 1.5], [1280, 960, 1], [640, 480, 1], [2560, 1080, 1.5], [undefined, undefined, 1]]) {
-      assert.equal(excess({ width, height }, size), want, `${width} x ${height}`);
-    }
-    assert.equal(excess({ width: 1080, height: 1920 }, { width: 360, height: 640 }), 3);
   });
 });
 
