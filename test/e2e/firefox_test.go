@@ -72,9 +72,10 @@ func TestLongStudioInFirefox(t *testing.T) {
 	}
 	do("mute", map[string]string{})
 	do("unmute", map[string]string{})
-	do("share", map[string]string{"source-note": "The screen is shared"})
-	do("quality 360p 640x360", map[string]string{"picture": "^640 × 360$"}) // while the page makes the picture: Firefox's own camera keeps its size
-	do("unshare", map[string]string{})
+	do("quality 360p 640x360", map[string]string{"picture": "^640 × 360$"}) // Firefox's own camera keeps its size, and is sent smaller
+	do("share", map[string]string{"source-note": "The screen is shared", "picture": "^640 × 360$"})
+	do("quality 720p 1280x720", map[string]string{"picture": "^1280 × 720$"})
+	do("unshare", map[string]string{"picture": "^1280 × 720$"})
 	do("watch", map[string]string{"arrival-note": "^$", "arrival-delay": "^At least .* from your camera to here: .* ms to the server, and .* back. This browser does not measure all"})
 	shows(b.stop(), map[string]string{})
 	s.waitNoPush()

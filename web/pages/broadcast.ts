@@ -15,6 +15,8 @@ export interface Plan extends Sending {
   /** Opens camera and microphone, unless they are open already. */
   open: () => Promise<MediaStream>;
   name: string;
+  /** See PublishOptions. */
+  scale?: (track: MediaStreamTrack) => number;
   /** Asks for the right to publish the stream. */
   ticket: () => Promise<Ticket>;
   /** The first destinations; the caller chooses their numbers. */

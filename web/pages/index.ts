@@ -546,6 +546,7 @@ function start(): void {
   broadcast.start({
     open: openDevices,
     name: inputs.name,
+    scale: (track) => sources.stage.scale(track),
     ticket: () => ticket(inputs.name, inputs.token),
     ...sending(),
     pushes: new Map(goesOn ? [] : ordered().filter(([, entry]) => entry.view.on)

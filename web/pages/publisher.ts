@@ -13,6 +13,8 @@ export interface PublishOptions extends Sending {
   /** "audio", "video" or both. A kind that has no track now may get one later. */
   kinds: readonly string[];
   ticket: Ticket;
+  /** By how much a picture is made smaller before it is sent; 1: not at all. Missing: none is. */
+  scale?: (track: MediaStreamTrack) => number;
   /** The state of the connection has changed after it was established. */
   onChange: () => void;
 }
@@ -32,9 +34,12 @@ export class Publisher {
   private resource = "";
   private answer = "";
   private stereo = false;
+  private sending: Sending;
   private closed = false;
 
-  private constructor(private readonly options: PublishOptions) {}
+  private constructor(private readonly options: PublishOptions) {
+    this.sending = options;
+  }
 
   /** Resolves when media can flow. If it fails, the session is ended. */
   static async connect(options: PublishOptions, signal: AbortSignal): Promise<Publisher> {
@@ -52,32 +57,48 @@ export class Publisher {
   async replaceTrack(track: MediaStreamTrack): Promise<void> {
     for (const { receiver, sender } of this.pc.getTransceivers()) {
       if (receiver.track.kind === track.kind && sender.track !== track) {
+        if (track.kind === "video" && this.scale(track) !== this.scale(sender.track)) {
+          await sender.replaceTrack(null); // no picture is sent in a size of neither
+          await this.limit(sender, track);
+        }
         await sender.replaceTrack(track);
       }
     }
   }
 
   /** Sends at this bit rate and frame rate, in stereo or mono, over the same connection. The codec stays. */
-  async change({ frameRate, maxBitrateKbps, stereo = false }: Sending): Promise<void> {
+  async change(sending: Sending): Promise<void> {
+    const { stereo = false } = sending;
+    this.sending = sending;
     if (stereo !== this.stereo) {
       this.stereo = stereo;
       await this.describe().catch(() => undefined); // the stream works as it is
     }
     for (const { receiver, sender } of this.pc.getTransceivers()) {
-      if (receiver.track.kind !== "video") {
-        continue;
+      if (receiver.track.kind === "video") {
+        await this.limit(sender, sender.track);
       }
-      const parameters: RTCRtpSendParameters & { degradationPreference?: string } = sender.getParameters();
-      for (const encoding of parameters.encodings) {
-        encoding.maxBitrate = maxBitrateKbps * 1000;
-        if (frameRate !== undefined) {
-          encoding.maxFramerate = frameRate;
-        }
-      }
-      // Players and platforms can handle a lower frame rate, but many fail if the size of the picture changes.
-      parameters.degradationPreference = "maintain-resolution";
-      await sender.setParameters(parameters).catch(() => undefined); // the stream works without it
     }
+  }
+
+  private scale(track: MediaStreamTrack | null): number {
+    return (track && this.options.scale?.(track)) ?? 1;
+  }
+
+  /** Holds the encoder to what is to be sent of a picture. */
+  private async limit(sender: RTCRtpSender, picture: MediaStreamTrack | null): Promise<void> {
+    const { frameRate, maxBitrateKbps } = this.sending;
+    const parameters: RTCRtpSendParameters & { degradationPreference?: string } = sender.getParameters();
+    for (const encoding of parameters.encodings) {
+      encoding.maxBitrate = maxBitrateKbps * 1000;
+      encoding.scaleResolutionDownBy = this.scale(picture);
+      if (frameRate !== undefined) {
+        encoding.maxFramerate = frameRate;
+      }
+    }
+    // Players and platforms can handle a lower frame rate, but many fail if the size of the picture changes.
+    parameters.degradationPreference = "maintain-resolution";
+    await sender.setParameters(parameters).catch(() => undefined); // the stream works without it
   }
 
   stats(): Promise<RTCStatsReport> {

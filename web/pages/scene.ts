@@ -80,3 +80,10 @@ export function fit(picture: Size, { fill, height, width, x, y }: Place): Cut {
     to: { ...to, x: x + (width - to.width) / 2, y: y + (height - to.height) / 2 },
   };
 }
+
+/** By how much a picture is larger than a size, at least 1. A picture that stands upright is as large as one that lies. */
+export function excess(picture: Size, size: Size): number {
+  const long = Math.max(picture.width, picture.height) / Math.max(size.width, size.height);
+  const short = Math.min(picture.width, picture.height) / Math.min(size.width, size.height);
+  return Math.max(1, Math.min(long, short));
+}

@@ -1,7 +1,7 @@
 import { isLive } from "../sdk/src/media.ts";
 import { type Card, drawCard } from "./card.ts";
 import { Mixer, type Sources } from "./mixer.ts";
-import { type Arrangement, compose, type Size } from "./scene.ts";
+import { type Arrangement, compose, excess, type Size } from "./scene.ts";
 import { SoundMixer } from "./sound-mixer.ts";
 
 /** The form of the picture; auto: as the camera gives it. */
@@ -92,6 +92,11 @@ export class Stage {
     return this.openCamera !== null || this.openScreen !== null || this.wishes.cameraOff;
   }
 
+  /** By how much a picture is to be made smaller: the one of a camera that keeps a larger size than it was asked for. */
+  scale(track: MediaStreamTrack): number {
+    return track === this.wishes.camera ? excess(sizeOf(track), this.wishes.size) : 1;
+  }
+
   private get openCamera(): MediaStreamTrack | null {
     const { camera } = this.wishes;
     return camera && isLive(camera) ? camera : null;
@@ -119,7 +124,7 @@ export class Stage {
     }
     const only = this.broken ? (screen ?? camera) : screen ? null : camera;
     if (only && (this.broken || this.fits(only))) {
-      this.fix(wanted, sizeOf(only));
+      this.fix(wanted, this.sentSize(only));
       await this.take(only);
       this.closeMixer();
       return;
@@ -146,7 +151,7 @@ export class Stage {
 
   /** Whether a camera can be sent as it is. */
   private fits(camera: MediaStreamTrack): boolean {
-    const { height, width } = sizeOf(camera);
+    const { height, width } = this.sentSize(camera);
     if (width === 0) {
       return true; // the browser does not say
     }
@@ -155,6 +160,12 @@ export class Stage {
     }
     const { shape } = this.wishes;
     return shape === "auto" || (shape === "portrait") === (height > width);
+  }
+
+  private sentSize(track: MediaStreamTrack): Size {
+    const { height, width } = sizeOf(track);
+    const scale = this.scale(track);
+    return { width: Math.floor(width / scale), height: Math.floor(height / scale) };
   }
 
   private usualSize(camera: MediaStreamTrack | null): Size {

@@ -10,6 +10,8 @@ export interface UplinkOptions extends Sending {
   stream: MediaStream;
   /** Asks for the right to publish the stream. */
   ticket: () => Promise<Ticket>;
+  /** See PublishOptions. */
+  scale?: PublishOptions["scale"];
   /** The server does not get the stream, for this reason; null: it gets the stream again. */
   onAway: (why: Failure | null) => void;
 }
@@ -53,9 +55,9 @@ export class Uplink {
   async open(signal: AbortSignal): Promise<void> {
     this.ticket ??= await this.options.ticket();
     signal.throwIfAborted();
-    const { name, stream } = this.options;
+    const { name, scale, stream } = this.options;
     const { sending } = this;
-    const fresh = await this.connect({ ...sending, name, stream, kinds: this.kinds, ticket: this.ticket, onChange: () => this.doubt() }, signal);
+    const fresh = await this.connect({ ...sending, name, stream, ...(scale && { scale }), kinds: this.kinds, ticket: this.ticket, onChange: () => this.doubt() }, signal);
     this.publisher?.drop();
     this.publisher = fresh;
     this.since = Date.now();

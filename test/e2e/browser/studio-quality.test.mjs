@@ -68,6 +68,38 @@ test("quality, bit rate and frame rate change while live, over the same connecti
   assert.deepEqual(errors, []);
 });
 
+test("a camera that keeps its size is sent smaller, and is mixed with others in that size", async (t) => {
+  const { mock, page, errors, phase, start } = await open(t);
+  const scale = () => page.evaluate(() => globalThis.asked.at(-1).scaleResolutionDownBy);
+  await page.evaluate(() => {
+    const { getUserMedia } = navigator.mediaDevices;
+    navigator.mediaDevices.getUserMedia = (wanted) => getUserMedia.call(navigator.mediaDevices, { ...wanted, ...(wanted.video && { video: { width: 1280, height: 720 } }) });
+    MediaStreamTrack.prototype.applyConstraints = async () => undefined;
+  });
+  await start();
+  await phase("live");
+  await until(async () => await height(mock) === 720, "720 lines at the far end");
+  assert.equal(await scale(), 1);
+  await page.locator("#quality").selectOption("360p");
+  await until(async () => await height(mock) === 360, "360 lines at the far end");
+  assert.equal(await page.evaluate(() => document.getElementById("video").srcObject.getVideoTracks()[0].getSettings().height), 720);
+  assert.equal(await scale(), 2);
+
+  await mock.far.evaluate(() => {
+    globalThis.heights = new Set();
+    globalThis.heightTimer = setInterval(async () => [...(await globalThis.peer.getStats()).values()]
+      .forEach((s) => s.type === "inbound-rtp" && s.kind === "video" && globalThis.heights.add(s.frameHeight)), 20);
+  });
+  for (const [pressed, wanted] of [["#camera-off", 1], ["#camera-off", 2]]) { // the card is made in the size of the show
+    await page.locator(pressed).click();
+    await until(async () => await scale() === wanted, `a picture that is made smaller by ${wanted}`);
+    const before = await mock.framesReceived();
+    await until(async () => (await mock.framesReceived()) > before + 5, "frames at the far end");
+  }
+  assert.deepEqual(await mock.far.evaluate(() => [...globalThis.heights]), [360]);
+  assert.deepEqual(errors, []);
+});
+
 test("the codec is chosen before the show, and remembered", async (t) => {
   const { mock, page, phase, start } = await open(t);
   await page.locator("#codec").selectOption("video/VP8");

@@ -12,7 +12,7 @@ import { inSentence } from "./.build/web/pages/format.js";
 import { wrap } from "./.build/web/pages/card.js";
 import { loudness, PeakHold, place } from "./.build/web/pages/level-meter.js";
 import { MixerClock } from "./.build/web/pages/mixer-clock.js";
-import { compose, fit } from "./.build/web/pages/scene.js";
+import { compose, excess, fit } from "./.build/web/pages/scene.js";
 import { parseConfig } from "./.build/web/pages/config.js";
 import { parsePush, PushClient } from "./.build/web/pages/push-client.js";
 import { iceServersIn } from "./.build/web/pages/ice-servers.js";
@@ -1029,6 +1029,14 @@ test("a picture is fitted into its place", () => {
     { from: { x: 50, y: 0, width: 100, height: 100 }, to: { x: 100, y: 0, width: 100, height: 100 } });
   assert.deepEqual(fit({ width: 200, height: 100 }, { ...place, fill: false }),
     { from: { x: 0, y: 0, width: 200, height: 100 }, to: { x: 100, y: 25, width: 100, height: 50 } });
+});
+
+test("by how much a picture is too large", () => {
+  const size = { width: 1280, height: 720 };
+  for (const [width, height, want] of [[1920, 1080, 1.5], [1080, 1920, 1.5], [1280, 960, 1], [640, 480, 1], [2560, 1080, 1.5], [0, 0, 1]]) {
+    assert.equal(excess({ width, height }, size), want, `${width} x ${height}`);
+  }
+  assert.equal(excess({ width: 1080, height: 1920 }, { width: 360, height: 640 }), 3);
 });
 
 test("the clock of the mixer follows the leading source, and fills its gaps", () => {
