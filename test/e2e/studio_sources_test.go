@@ -3,17 +3,20 @@
 package e2e
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"transponder/internal/testkit"
+	"transponder/internal/transcode/sound/soundtest"
 )
 
 // Files as sources of the studio, with every control of them, as viewers see them.
@@ -40,6 +43,9 @@ type showPart struct {
 	name     string
 	from, to float64
 }
+
+// partMargin is what is left out at both ends of a part of a recording: a change takes a while to reach it.
+const partMargin = 1.5
 
 func newSourceShow(t *testing.T, args ...string) *sourceShow {
 	t.Helper()
@@ -139,12 +145,12 @@ func TestLongStudioSources(t *testing.T) {
 func (h *sourceShow) judgeParts(file string) {
 	h.t.Helper()
 	flashes, beeps := flashTimes(h.t, file), beepTimes(h.t, file)
-	const margin, most = 1.5, 0.040
+	const most = 0.040
 	for _, part := range h.parts {
 		var offsets []float64
 		for _, f := range flashes {
 			for _, b := range beeps {
-				if f > part.from+margin && f < part.to-margin && math.Abs(b-f) < 0.4 {
+				if f > part.from+partMargin && f < part.to-partMargin && math.Abs(b-f) < 0.4 {
 					offsets = append(offsets, b-f)
 				}
 			}
@@ -221,4 +227,107 @@ func newPictures(t *testing.T, file string, part showPart, area string) float64 
 	filters := fmt.Sprintf("movie=%s,trim=%f:%f,crop=%s,mpdecimate=max=0:hi=200:lo=100:frac=0.0001", file, part.from, part.to, area)
 	out := tool(t, "ffprobe", "-v", "error", "-f", "lavfi", "-i", filters, "-show_entries", "frame=pts_time", "-of", "csv=p=0")
 	return float64(strings.Count(string(out), "\n")) / (part.to - part.from)
+}
+
+// A streamer shares a tab of the browser that has a colour and plays a tone: before the show, and again while it runs. The browser's own getDisplayMedia gives both. A real
+// nginx gets the colour and the tone with the microphone, also while that tab is in front of the studio. When the tab is closed, and when the sharing is
+// stopped, it gets the camera and the microphone alone.
+func TestLongStudioRealScreen(t *testing.T) {
+	const voice, first, second = 440, 700, 1100 // Hz
+	dir := t.TempDir()
+	camera, microphone := filepath.Join(dir, "green.y4m"), filepath.Join(dir, "voice.wav")
+	tool(t, "ffmpeg", "-v", "error", "-f", "lavfi", "-i", "color=0x00ff00:size=1280x720:rate=30", "-frames:v", "10", "-pix_fmt", "yuv420p", camera)
+	tool(t, "ffmpeg", "-v", "error", "-f", "lavfi", "-i", fmt.Sprintf("aevalsrc='0.3*sin(2*PI*%d*t)':s=48000:d=20", voice), microphone)
+
+	h := newSourceShow(t, "--camera", camera, "--microphone", microphone, "--tab", fmt.Sprint("#ff0000 ", first))
+	h.last(3, "")
+	h.last(8, "a tab, since before the show")
+	if saw := h.do("tab close"); !strings.Contains(saw["note"], "not shared any more") {
+		t.Errorf("after the tab was closed the page says %q", saw["note"])
+	}
+	h.last(8, "the camera, after the tab was closed")
+	h.do(fmt.Sprint("tab #0000ff ", second))
+	if saw := h.do("screen on"); !strings.Contains(saw["note"], "with its sound") {
+		t.Errorf("while a tab is shared the page says %q", saw["note"])
+	}
+	h.last(8, "another tab")
+	if saw := h.do("tab front"); saw["visibility"] != "hidden" {
+		t.Errorf("the page is %s", saw["visibility"])
+	}
+	h.last(8, "that tab, in front of the studio")
+	h.do("front")
+	h.do("screen off")
+	h.last(8, "the camera, after the sharing was stopped")
+	file := h.stop()
+
+	middle, corner := "400:300:300:200", "200:100:1000:560"
+	for i, want := range []struct {
+		middle int // the colour that is strong there: red, green or blue
+		tone   float64
+	}{{0, first}, {1, 0}, {2, second}, {2, second}, {1, 0}} {
+		part := h.parts[i]
+		if c := partColour(t, file, part, middle); !c.only(want.middle) {
+			t.Errorf("%s: the middle of the picture is %v", part.name, c)
+		}
+		if c := partColour(t, file, part, corner); !c.only(1) {
+			t.Errorf("%s: the corner of the picture is %v, not that of the camera", part.name, c)
+		}
+		for _, hz := range []float64{voice, first, second} {
+			heard := hz == voice || hz == want.tone
+			level := partLevel(t, file, part, hz)
+			t.Logf("%s: %.0f Hz at %.3f", part.name, hz, level)
+			if (heard && level < 0.1) || (!heard && level > 0.03) {
+				t.Errorf("%s: the tone of %.0f Hz has %.3f of full scale; it should be heard: %t", part.name, hz, level, heard)
+			}
+		}
+	}
+}
+
+// only says whether a colour is a strong red (0), green (1) or blue (2).
+func (c rgb) only(which int) bool {
+	for i, x := range c {
+		if (i == which && x < 180) || (i != which && x > 80) {
+			return false
+		}
+	}
+	return true
+}
+
+// partColour is the median colour of an area of the pictures of a part of a recording.
+func partColour(t *testing.T, file string, part showPart, area string) (c rgb) {
+	t.Helper()
+	filters := fmt.Sprintf("trim=%f:%f,crop=%s,scale=1:1:flags=area,format=rgb24", part.from+partMargin, part.to-partMargin, area)
+	out := tool(t, "ffmpeg", "-v", "error", "-i", file, "-fps_mode", "passthrough", "-vf", filters, "-f", "rawvideo", "-")
+	if len(out) < 3*30 {
+		t.Fatalf("%s has %d pictures", part.name, len(out)/3)
+	}
+	for i := range c {
+		var all []byte
+		for at := i; at < len(out); at += 3 {
+			all = append(all, out[at])
+		}
+		slices.Sort(all)
+		c[i] = all[len(all)/2]
+	}
+	return c
+}
+
+// partLevel is how loud a tone is in a part of a recording, from 0 to 1: the median of pieces of 50 ms, as a busy machine leaves gaps. After a change of
+// the sources, the server plays the sound up to 0.5 % faster or slower for some seconds. In longer pieces, the tone would be another one.
+func partLevel(t *testing.T, file string, part showPart, hz float64) float64 {
+	t.Helper()
+	filters := fmt.Sprintf("atrim=%f:%f", part.from+partMargin, part.to-partMargin)
+	raw := tool(t, "ffmpeg", "-v", "error", "-i", file, "-map", "0:a", "-af", filters, "-ac", "2", "-ar", strconv.Itoa(soundRate), "-f", "f32le", "-")
+	pcm := make([]float32, len(raw)/4)
+	for i := range pcm {
+		pcm[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
+	}
+	var levels []float64
+	for piece := range slices.Chunk(pcm, 2*soundRate/20) { // of both channels
+		levels = append(levels, soundtest.Level(piece, 0, hz))
+	}
+	if len(levels) < 60 {
+		t.Fatalf("%s has %d pieces of sound", part.name, len(levels))
+	}
+	return median(levels)
 }

@@ -14,9 +14,10 @@ export class Tabs {
   #last = 0;
   #process;
 
-  constructor(args = []) {
+  /** own: the browser picks what is shared as args say, and shares a real tab. Otherwise, a screen is Chromium's own picture and sound. */
+  constructor(args = [], { own = false } = {}) {
     this.#process = spawn(process.env.CHROMIUM ?? "/usr/bin/chromium", [
-      ...flags, "--use-fake-device-for-media-stream=device-count=2,fps=30", "--remote-debugging-pipe", "--no-startup-window", `--user-data-dir=${this.#folder}`, "--window-size=1280,860", ...args,
+      ...flags.filter((flag) => !own || flag !== "--use-fake-ui-for-media-stream"), "--use-fake-device-for-media-stream=device-count=2,fps=30", "--remote-debugging-pipe", "--no-startup-window", `--user-data-dir=${this.#folder}`, "--window-size=1280,860", ...args,
     ], { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"] });
     let rest = "";
     this.#process.stdio[4].setEncoding("utf8").on("data", (text) => {
@@ -46,6 +47,7 @@ export class Tabs {
     await this.send("Page.addScriptToEvaluateOnNewDocument", { source: script }, sessionId);
     await this.send("Page.navigate", { url: address }, sessionId);
     const tab = {
+      close: () => this.send("Target.closeTarget", { targetId }),
       front: () => this.send("Target.activateTarget", { targetId }),
       /** The value of an expression, as if the user had just done something. */
       evaluate: async (expression) => {
@@ -69,6 +71,11 @@ export class Tabs {
       },
     };
     return tab;
+  }
+
+  /** Lets pages of this origin open cameras and microphones, as if the user had been asked. */
+  async permit(origin) {
+    await this.send("Browser.grantPermissions", { origin, permissions: ["audioCapture", "videoCapture"] });
   }
 
   async close() {
