@@ -23,6 +23,9 @@ type Span = (typeof spans)[number];
 /** A show with more destinations has no charts for the rest, so that neither the memory nor the page grows without end. */
 const mostDestinations = 20;
 
+/** Curves out of sight are drawn once in this time, for a picture of the whole page, which no event announces. */
+const unseenMs = 30_000;
+
 const namespace = "http://www.w3.org/2000/svg";
 
 /** What a chart is of. floor: the smallest value for the top edge, so that small numbers look small. */
@@ -138,6 +141,7 @@ export class HistoryView {
   private since: number | null = null;
   private name = "";
   private readAt = 0;
+  private drawnAt = 0;
   private inSight = true; // until the browser says otherwise
 
   constructor() {
@@ -145,6 +149,7 @@ export class HistoryView {
       this.inSight = seen.at(-1)?.isIntersecting ?? true;
       this.showCharts();
     }).observe(this.card);
+    window.addEventListener("beforeprint", () => this.showCharts(true));
     element("save-csv", HTMLButtonElement).addEventListener("click", () => this.save("csv", "text/csv", asCSV(this.ring, [...this.destinations.values()])));
     element("save-json", HTMLButtonElement).addEventListener("click", () =>
       this.save("json", "application/json", asJSON(this.ring, [...this.destinations.values()], this.happenings.list)));
@@ -184,19 +189,20 @@ export class HistoryView {
     this.showCharts();
   }
 
-  /** Curves are drawn only where somebody can see them, because the browser paints a part of the page for each. */
-  private showCharts(): void {
+  /** Curves that nobody can see are drawn rarely, because the browser paints a part of the page for each. */
+  private showCharts(drawn = this.inSight || this.readAt - this.drawnAt >= unseenMs): void {
     if (document.visibilityState === "visible") {
-      this.charts?.show(this.readAt, this.inSight);
+      this.drawnAt = drawn ? this.readAt : this.drawnAt;
+      this.charts?.show(this.readAt, drawn);
       for (const { charts } of this.destinations.values()) {
-        charts.show(this.readAt, this.inSight);
+        charts.show(this.readAt, drawn);
       }
     }
   }
 
   private begin(name: string): void {
     this.name = name;
-    this.since = Date.now();
+    this.since = this.drawnAt = Date.now();
     this.ring = new Ring(rows, subjects.length);
     this.charts = new Charts(this.ring, subjects, t("From here to the server"));
     for (const { root } of this.destinations.values()) {

@@ -65,7 +65,7 @@ test("charts, what happened, and both as files", async (t) => {
   assert.deepEqual(errors, []);
 });
 
-test("curves are drawn where they are seen, also after the show", async (t) => {
+test("curves are drawn where they are seen, also after the show; out of sight, for a print and every half minute", async (t) => {
   const { page, errors, phase, start } = await openStudio(t, browser, (mock) => (mock.find = () => push({ bitrate: 2480 })));
   await page.setViewportSize({ width: 360, height: 640 });
   const curve = () => page.locator("#destination-charts path.line").first().getAttribute("d");
@@ -73,6 +73,15 @@ test("curves are drawn where they are seen, also after the show", async (t) => {
   await phase("live");
   await page.waitForFunction(() => /now 2\.5 Mbit/.test(document.querySelector("#destination-charts svg")?.getAttribute("aria-label")));
   assert.equal(await curve(), null, "it is below what the window shows");
+  await page.pdf();
+  const printed = await curve();
+  assert.match(printed, /^M/);
+  await page.evaluate(() => { // half a minute passes
+    const { now } = Date;
+    Date.now = () => now() + 30_000;
+  });
+  await page.waitForFunction((old) => document.querySelector("#destination-charts path.line").getAttribute("d") !== old, printed);
+  await page.evaluate(() => document.querySelectorAll("#history path").forEach((path) => path.removeAttribute("d")));
   await page.locator("#go").click();
   await phase("idle");
   await page.locator("#destination-charts").scrollIntoViewIfNeeded();
