@@ -183,6 +183,25 @@ func TestMayTakeOver(t *testing.T) {
 	}
 }
 
+func TestMayEvict(t *testing.T) {
+	for _, test := range []struct {
+		p    *Principal
+		want bool
+	}{
+		{nil, false},
+		{Whole(Local), false}, // nothing tells him from others
+		{Whole(Anonymous), false},
+		{who("ann", grant("publish", "*")), false},
+		{who("ann", grant("publish control", "dog")), false},
+		{who("ann", grant("publish control", "cam*")), true},
+		{who("ann", grant("admin", "*")), true},
+	} {
+		if got := test.p.MayEvict("cam1"); got != test.want {
+			t.Errorf("%v: %v, want %v", test.p, got, test.want)
+		}
+	}
+}
+
 func TestValidateGrants(t *testing.T) {
 	for _, test := range []struct {
 		g    Grant

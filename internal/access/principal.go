@@ -132,6 +132,12 @@ func (p *Principal) MayTakeOver(stream string) bool {
 	return false
 }
 
+// MayEvict says whether the principal may take the name of a stream from whoever publishes it: he may end what others have begun. He must be known,
+// so that the next publisher can be told from him.
+func (p *Principal) MayEvict(stream string) bool {
+	return p.Identity() != "" && Decide(p, Control, Object{Stream: stream}) == nil
+}
+
 // IsAdmin says whether the principal may do everything with everything.
 func (p *Principal) IsAdmin() bool { return Decide(p, Admin, Object{}) == nil }
 

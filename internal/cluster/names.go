@@ -395,6 +395,7 @@ type nameQuestion struct {
 	Address    netip.Addr `json:"address,omitzero"`
 	Identity   string     `json:"identity,omitempty"`
 	Replace    bool       `json:"replace,omitempty"`
+	Insists    bool       `json:"insists,omitempty"`
 	standing
 }
 
@@ -428,7 +429,7 @@ func (n *Names) ask(ctx context.Context, to Owner, info stream.Info, own standin
 	}
 	text, err := json.Marshal(nameQuestion{
 		Name: info.Name, Session: info.SessionID, App: info.AppKey, Provider: info.Provider, Credential: info.Publisher.Credential,
-		Address: info.Publisher.Address, Identity: info.Publisher.Identity, Replace: info.Publisher.Replace, standing: own,
+		Address: info.Publisher.Address, Identity: info.Publisher.Identity, Replace: info.Publisher.Replace, Insists: info.Publisher.Insists, standing: own,
 	})
 	if err != nil {
 		return err
@@ -475,7 +476,7 @@ func (n *Names) answer(ctx context.Context, sealed []byte) ([]byte, error) {
 	default:
 		err = n.cluster.parts.Hub.Yield(ctx, stream.Info{
 			Name: q.Name, SessionID: q.Session, AppKey: q.App, Provider: q.Provider,
-			Publisher: stream.Publisher{Credential: q.Credential, Address: q.Address, Identity: q.Identity, Replace: q.Replace},
+			Publisher: stream.Publisher{Credential: q.Credential, Address: q.Address, Identity: q.Identity, Replace: q.Replace, Insists: q.Insists},
 		})
 	}
 	if err != nil {

@@ -95,14 +95,21 @@ func TestNames(t *testing.T) {
 	if o, ok, err := a.Names().Find(t.Context(), "cam"); o != b.Self() || !ok || err != nil {
 		t.Errorf("a finds the stream at %v, %v, %v", o, ok, err)
 	}
-	second.Close(nil)
+	feed(t, second)
+	insists := stream.Info{Name: "cam", ID: "operator", Provider: "WHIP", HasVideo: true, Publisher: stream.Publisher{Identity: "user::op", Insists: true}}
+	third, err := ha.Claim(t.Context(), insists) // an operator goes on with the show of somebody else
+	if err != nil {
+		t.Fatal(err)
+	}
+	ends(t, second, stream.ErrReplaced)
+	third.Close(nil)
 	testkit.Eventually(t, time.Minute, func() string {
 		if _, ok, err := a.Names().Find(t.Context(), "cam"); ok || err != nil {
 			return "the name is not free: " + fmtErr(err)
 		}
 		return ""
 	})
-	if _, err := claimName(t, ha, "third", "another"); err != nil {
+	if _, err := claimName(t, ha, "last", "another"); err != nil {
 		t.Errorf("after the end: %v", err)
 	}
 }

@@ -49,6 +49,8 @@ type Publisher struct {
 	Identity string
 	// Replace lets the principal take over from a publisher of the same identity that still sends.
 	Replace bool
+	// Insists: the publisher may end whoever publishes the stream, and has asked to take its place.
+	Insists bool
 	// MaxRateBPS is how many bits per second the publisher may send; 0: any number. See ErrRate.
 	MaxRateBPS int64
 }
@@ -76,6 +78,8 @@ func (t Takeover) over(old, newcomer Info) claim {
 		return atOnce
 	case t == TakeoverNever:
 		return refused
+	case is.Insists:
+		return atOnce
 	case was.Identity != "" || is.Identity != "":
 		if was.Identity != is.Identity {
 			return refused

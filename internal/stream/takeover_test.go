@@ -32,6 +32,8 @@ func TestTakeover(t *testing.T) {
 	otherApp, otherDoor, before := at("", office), at("", office), at("", office)
 	before.SessionID, moved.SessionID = "a page", "a page"
 	otherApp.AppKey, otherDoor.Provider = "other", "WHIP"
+	insists := by("user::chief", false, home)
+	insists.Publisher.Insists = true
 	const never = -1
 	for _, c := range []struct {
 		name          string
@@ -58,6 +60,10 @@ func TestTakeover(t *testing.T) {
 		{"nobody in particular, where a principal was", TakeoverSame, by("token::user", true, office), by("", false, office), false, false, time.Minute, never},
 		{"a principal, where nobody in particular was", TakeoverSame, by("", false, office), by("token::user", true, office), false, false, time.Minute, never},
 		{"another principal, where all may take over", TakeoverAlways, by("token::user", false, office), by("key::box", false, home), true, false, 0, 0},
+		{"somebody who may end the stream of others and asks for it", TakeoverSame, by("token::user", true, office), insists, true, false, 0, 0},
+		{"the same, where nobody in particular was", TakeoverSame, at("", office), insists, true, false, 0, 0},
+		{"the same, where nobody may", TakeoverNever, at("", office), insists, true, false, 0, never},
+		{"one who insisted, and comes again without", TakeoverSame, by("token::user", false, office), by("user::chief", false, home), true, false, 0, never},
 		{"same principal, where nobody may", TakeoverNever, by("key::box", true, office), by("key::box", true, office), false, false, time.Minute, never},
 		{"other key, same address", TakeoverSame, at("k", office), at("x", office), false, false, time.Minute, never},
 		{"no key where there was one", TakeoverSame, at("k", office), at("", office), false, false, time.Minute, never},

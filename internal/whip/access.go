@@ -27,6 +27,7 @@ type client struct {
 	shown   access.Credential
 	token   string // that the client has sent, "" for none
 	address netip.Addr
+	insists bool // he asks for the name of a stream that somebody else publishes
 }
 
 // credential returns what a request shows. again means that the request belongs to a session, whose token was checked before.

@@ -359,6 +359,35 @@ func TestTakeoverByPrincipal(t *testing.T) {
 	}
 }
 
+// Whoever may end a stream of others takes its place if he asks for it, and only then.
+func TestTakeoverByControl(t *testing.T) {
+	by := func(subject string, actions ...access.Action) *access.Principal {
+		return &access.Principal{Kind: access.Token, Subject: subject, Grants: may("a", actions...)}
+	}
+	d := openFor(t, DefaultConfig(), rtc.DefaultConfig(), newDesk(t, tokens{
+		"ann": by("ann", access.Publish), "bob": by("bob", access.Publish), "chief": by("chief", access.Publish, access.Control),
+	}))
+	for _, tt := range []struct {
+		token, path string
+		want        int
+	}{
+		{"ann", "/whip/a", 201},
+		{"bob", "/whip/a?takeover=true", 409},
+		{"chief", "/whip/a", 409},
+		{"chief", "/whip/a?takeover=false", 409},
+		{"chief", "/whip/a?takeover=true", 201},
+		{"ann", "/whip/a", 409}, // her program tries to come back
+		{"ann", "/whip/a?takeover=true", 409},
+	} {
+		if res, body := d.do(t, "POST", tt.path, offer("H264"), sdpType, bearerOf(tt.token)); res.StatusCode != tt.want {
+			t.Errorf("%s at %s: %s %s, want %d", tt.token, tt.path, res.Status, body, tt.want)
+		}
+	}
+	if n := d.hub.Takeovers(); n != 1 {
+		t.Errorf("%d takeovers, want 1", n)
+	}
+}
+
 var _ Access = (*auth.Authenticator)(nil)
 
 var _ rtc.Sources = (*stream.Hub)(nil)

@@ -276,6 +276,7 @@ func (p protocol) create(w http.ResponseWriter, r *http.Request) {
 	s := p.server
 	id, public := stream.NewID(), stream.NewID() // the public id is shown by the REST API
 	c := p.credential(r, false)
+	c.insists = r.URL.Query().Get("takeover") == "true"
 	steps := p.trace(r, public)
 	hooks, err := p.open(r, c, public)
 	if err == nil {
@@ -416,10 +417,11 @@ func (p protocol) admit(ctx context.Context, x *session, c client, name, offer, 
 		}
 	}
 	x.owner = c.owner(name)
+	evicts := c.insists && c.who.MayEvict(name) && by.Authorize(c.who, c.shown, access.Control, access.Object{Stream: name}) == nil
 	err = p.begin(ctx, x, offer, stream.Info{
 		Name: name, ID: id, SessionID: id, AppKey: x.hooks.AppKey(), Provider: "WHIP", Transport: "UDP", Steps: x.steps,
 		Publisher: stream.Publisher{
-			Credential: c.token, Address: c.address, Identity: c.who.Identity(), Replace: c.who.MayTakeOver(name),
+			Credential: c.token, Address: c.address, Identity: c.who.Identity(), Replace: c.who.MayTakeOver(name), Insists: evicts,
 			MaxRateBPS: int64(c.who.Limits.BitrateKbps) * 1000,
 		},
 	})
