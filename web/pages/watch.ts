@@ -3,7 +3,7 @@
 
 import { element, setText } from "./dom.ts";
 import type { Failure } from "./failure.ts";
-import { sentences, t } from "./language.ts";
+import { t } from "./language.ts";
 import { Playback } from "./playback.ts";
 import { askPass } from "./pass.ts";
 import { Rest } from "./rest.ts";
@@ -51,7 +51,8 @@ async function show(sight: Sight, failure: Failure | null): Promise<void> {
   }
   const words = sightWords(sight, link !== "");
   setText(element("title", HTMLElement), words.title);
-  setText(element("advice", HTMLElement), sentences(words.advice, sight === "failed" ? (failure?.detail ?? "") : ""));
+  setText(element("advice", HTMLElement), words.advice);
+  setText(element("detail", HTMLElement), sight === "failed" ? (failure?.detail ?? "") : "");
   element("cover", HTMLElement).hidden = sight === "playing" || sight === "interrupted";
   element("login", HTMLElement).hidden = sight !== "unauthorized" && sight !== "forbidden";
   element("again", HTMLElement).hidden = sight !== "unauthorized" && sight !== "forbidden" && sight !== "failed";

@@ -236,6 +236,21 @@ async function openPage(t, code, path, setUp) {
 /** The text of a part of a page is this one, in the language. */
 const says = (page, selector, text) => page.waitForFunction(([where, wanted]) => document.querySelector(where)?.innerText.trim() === wanted, [selector, text]);
 
+test("the pages to sign in and to watch, when something is wrong", async (t) => {
+  const { page } = await openPage(t, "de", "login", (mock) => {
+    mock.me = { ...mock.me, kind: "user", name: "berta" };
+    mock.whep = () => 500;
+  });
+  await page.locator("#own-password").click();
+  const [left, right] = await page.locator("dialog .button").evaluateAll((buttons) => buttons.map((button) => button.getBoundingClientRect()));
+  assert.ok(right.left - left.right >= 8, "the dialog has its look");
+  assert.deepEqual(await englishOf(page, all.de), [], "the dialog for the password");
+  await page.evaluate(() => (location.pathname = "/watch/show"));
+  await says(page, "#title", all.de["The stream cannot be played here."]);
+  await says(page, "#detail[lang=en]", "whep says 500");
+  assert.deepEqual(await englishOf(page, all.de), [], "the page for viewers");
+});
+
 describe("the page about a stream", () => {
   for (const code of ["de", "ru"]) {
     test(`in ${code}`, async (t) => {
