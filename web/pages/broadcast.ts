@@ -5,7 +5,7 @@ import { asFailure, Failure } from "./failure.ts";
 import type { PushClient, PushInfo } from "./push-client.ts";
 import type { Follower } from "./push-events.ts";
 import { Push } from "./push.ts";
-import type { PushState } from "./push-state.ts";
+import { isWaiting, type PushState } from "./push-state.ts";
 import { initialStream, reduceStream, type StreamState, type StreamStep } from "./stream-state.ts";
 import type { Sending } from "./quality.ts";
 import type { Ticket } from "./ticket.ts";
@@ -17,6 +17,8 @@ export interface Plan extends Sending {
   name: string;
   /** See PublishOptions. */
   scale?: (track: MediaStreamTrack) => number;
+  /** Takes the place of another device that sends the stream. */
+  takeOver?: boolean;
   /** Asks for the right to publish the stream. */
   ticket: () => Promise<Ticket>;
   /** The first destinations; the caller chooses their numbers. */
@@ -80,14 +82,14 @@ export class Broadcast {
     this.running = this.running.then(() => this.run(plan, aborter, waiting));
   }
 
-  /** Takes up pushes that the server has, and that wait for the stream of this name. */
-  adopt(name: string, found: Map<number, PushInfo>): void {
+  /** Takes up pushes that the server has, and that wait for the stream of this name. elsewhere: they get it from another device. */
+  adopt(name: string, found: Map<number, PushInfo>, elsewhere = false): void {
     if (this.state.phase !== "idle") {
       return;
     }
     this.aborter = new AbortController();
     this.pushes.clear();
-    this.dispatch({ type: "wait", failure: null });
+    this.dispatch({ type: "wait", failure: null, elsewhere });
     for (const [key, info] of found) {
       this.newPush(key).adopt(info);
     }
@@ -167,6 +169,7 @@ export class Broadcast {
     const { signal } = aborter;
     const over = new AbortController();
     let sent = waited;
+    let takingOver = plan.takeOver ?? false;
     let following: Promise<void> | null = null;
     let failure: Failure | null = null;
     try {
@@ -176,7 +179,8 @@ export class Broadcast {
       const uplink = this.uplink = new Uplink({
         ...plan, stream, onAway: (why) => this.dispatch(why ? { type: "away", why } : { type: "back" }),
       }, this.connect);
-      await uplink.open(signal);
+      await uplink.open(signal, takingOver);
+      takingOver = false;
       this.dispatch({ type: "published" });
       sent = true;
       following = this.followAll(over.signal);
@@ -197,7 +201,8 @@ export class Broadcast {
       await this.hangUp();
       if (!this.isStopping()) {
         this.aborter = new AbortController();
-        this.dispatch({ type: "wait", failure });
+        const taken = failure.reason === "name_in_use";
+        this.dispatch({ type: "wait", failure: !taken ? failure : takingOver ? new Failure("takeover_refused") : null, elsewhere: taken });
         this.running = this.await(plan.name, this.aborter);
         return;
       }
@@ -236,6 +241,7 @@ export class Broadcast {
   private async watch(name: string, signal: AbortSignal): Promise<void> {
     let pauses = new Pauses(backoff);
     let silent = false;
+    let fed = this.state.elsewhere;
     for (let last = Date.now(); this.runs(); await this.wake.wait(silent ? (pauses._next() ?? 0) : pollMs, signal)) {
       const asked = [...this.pushes.values()].filter((push) => push.running && push.id !== "");
       if (asked.length === 0) {
@@ -251,6 +257,11 @@ export class Broadcast {
         }
         silent = false;
         pauses = new Pauses(backoff);
+        if (this.state.phase === "waiting") {
+          const now = getsStream(asked) ?? fed;
+          this.dispatch({ type: "answer", silent, locked: false, ...(now === fed && { elsewhere: fed }) }); // one answer may be late
+          fed = now;
+        }
       } catch (error) {
         signal.throwIfAborted();
         const { reason } = asFailure(error);
@@ -344,7 +355,13 @@ export class Broadcast {
   }
 }
 
+/** Whether pushes get the stream; null if they do not tell. */
+function getsStream(pushes: Push[]): boolean | null {
+  const states = pushes.map(({ state }) => state);
+  return states.some(lacksStream) ? false : states.some(({ phase }) => phase === "live") ? true : null;
+}
+
 /** Whether the server sends a push without its stream, or waits for the stream. */
 function lacksStream({ push }: PushState): boolean {
-  return push?.status === "HOLDING" || push?.status === "AWAITING" || push?.reason === "source_lost" || push?.reason === "source_no_media";
+  return isWaiting(push?.status ?? "") || push?.reason === "source_lost" || push?.reason === "source_no_media";
 }

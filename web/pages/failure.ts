@@ -13,7 +13,7 @@ export const sdkReasons = [
 export const pageReasons = [
   "server_gone", // the SDK says "unreachable", but in pushReasons that is about the destination
   "forbidden", "too_many_tries", // the SDK tells them with "unauthorized" and "busy"
-  "offer_refused", "token_needed", "publish_ended", "push_gone", "sound_missing", "sound_refused",
+  "offer_refused", "token_needed", "takeover_refused", "publish_ended", "push_gone", "sound_missing", "sound_refused",
   "digits_refused", "call_unanswered",
   "disk_full", "disk_slow", "recording_failed",
   "screen_refused", "screen_failed", "mixer_failed", "image_unreadable", "file_unplayable",

@@ -42,6 +42,10 @@ export class Happenings {
     if (state.silent !== was.silent && state.phase === was.phase && state.phase === "sending") {
       this.note(state.silent ? t("The server does not answer. The stream may still reach it.") : t("The server answers again."));
     }
+    if (state.elsewhere && !was.elsewhere) {
+      this.note(t("Another device sends the show."));
+      return;
+    }
     if (state.phase === phase) {
       return;
     }

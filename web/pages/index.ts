@@ -31,7 +31,7 @@ import { PictureProbe } from "./picture-probe.ts";
 import { Fold, Piece } from "./piece.ts";
 import { PushClient, type PushInfo } from "./push-client.ts";
 import { followPushes } from "./push-events.ts";
-import { initialPush, sameButNumbers, type PushState } from "./push-state.ts";
+import { ending, initialPush, isWaiting, sameButNumbers, type PushState } from "./push-state.ts";
 import type { Sending } from "./quality.ts";
 import { QualityView } from "./quality-view.ts";
 import { RecordView } from "./record-view.ts";
@@ -73,6 +73,7 @@ let config: Config | null = null;
 let stream = initialStream;
 let nextKey = 1;
 const entries = new Map<number, Entry>();
+let expected = ""; // the show of the link that opened the page, until it was found
 const shown = new Set<string>(); // the ids of all destinations that this page has ever shown
 const health = new HealthMeter();
 
@@ -242,6 +243,7 @@ async function meet(): Promise<void> {
     view.maySave = may(me, "admin");
     view.offer(may(me, "push") || may(me, "control") ? await findDestinations() : []);
     media.view?.meet();
+    await joinExpected();
   } catch (error) {
     const failure = asFailure(error);
     if (failure.reason === "unauthorized") {
@@ -499,7 +501,7 @@ function useToken(): void {
 }
 
 /** The right to publish the stream. */
-async function ticket(name: string, token: string): Promise<Ticket> {
+async function ticket(name: string, token: string, takeOver = false): Promise<Ticket> {
   if (token !== "") {
     return given(token);
   }
@@ -507,7 +509,7 @@ async function ticket(name: string, token: string): Promise<Ticket> {
     throw new Failure("unauthorized");
   }
   // Whoever may not make tokens can publish only where WHIP asks nobody for one.
-  return may(me, "control") ? askTicket(rest, name, me.kind === "user" ? "" : "studio") : given("");
+  return may(me, "control") ? askTicket(rest, name, me.kind === "user" ? "" : "studio", takeOver) : given("");
 }
 
 /** Measures the upload to the server, until a show begins. */
@@ -527,6 +529,7 @@ async function measureUpload(onProgress: (share: number) => void): Promise<Speed
 function start(): void {
   const inputs = view.inputs;
   const goesOn = stream.phase === "waiting";
+  const takeOver = stream.elsewhere;
   if (!goesOn && !view.showProblems(nameProblem(inputs.name))) {
     return;
   }
@@ -547,7 +550,8 @@ function start(): void {
     open: openDevices,
     name: inputs.name,
     scale: (track) => sources.stage.scale(track),
-    ticket: () => ticket(inputs.name, inputs.token),
+    takeOver,
+    ticket: () => ticket(inputs.name, inputs.token, takeOver),
     ...sending(),
     pushes: new Map(goesOn ? [] : ordered().filter(([, entry]) => entry.view.on)
       .map(([key, entry]) => [key, startRequest(inputs.name, entry.view.destination, entry.picture.picture)])),
@@ -650,7 +654,7 @@ async function begin(): Promise<void> {
   view.fill({ name: (memory?.live ? "" : proposal?.name) || (memory?.name ?? randomName()), quality: memory?.quality ?? "720p" });
   quality.follow(stream.phase);
   await meet();
-  const left = memory?.live ? await findLeft(memory.name) : [];
+  const left = memory?.live ? await findLeft(memory.name) : await findPushes(proposal?.name ?? "");
   const address = config.rtmpPort === 0 ? "" : `rtmp://localhost:${config.rtmpPort}/live`;
   const usual: Destination = { kind: "server", address, key: "" };
   const stored = kept();
@@ -658,7 +662,7 @@ async function begin(): Promise<void> {
   const all = [...(memory?.destinations ?? []).map((to) => ({ to, keep: false })), ...stored.map((to) => ({ to, keep: true }))]
     .sort((a, b) => place(a.to.id) - place(b.to.id));
   const matches = ({ to }: { to: Saved }, push: PushInfo): boolean => pushRequest("", to).rtmpUrl === push.rtmpUrl;
-  const found = new Map((left ?? []).map((push) => {
+  const found = new Map(left.map((push) => {
     const one = all.find((known) => known.to.on && matches(known, push));
     return [addDestination(one?.to ?? destinationOf(push), one?.keep).key, push];
   }));
@@ -683,15 +687,15 @@ async function begin(): Promise<void> {
     return idle;
   });
   view.showBeep(beeps());
-  if (memory && found.size > 0) {
-    broadcast.adopt(memory.name, found);
+  if (found.size > 0) {
+    join(found);
   } else if (memory?.live) {
     rememberLive(false);
-    if (left) {
-      broadcast.report(new Failure("publish_ended"));
-    }
+    broadcast.report(new Failure("publish_ended"));
+  } else {
+    expected = proposal?.name ?? "";
   }
-  if (proposal) {
+  if (proposal && stream.phase === "idle") {
     void proposal.ask().then((wanted) => wanted.forEach((to) => addDestination(to)));
   }
   setInterval(tick, tickMs);
@@ -718,16 +722,37 @@ async function findProposal(): Promise<{ name: string; ask: () => Promise<Destin
   }
 }
 
-/** The pushes of a show whose page was left; null if somebody else sends the stream now, such as the page from which this tab was copied. */
-async function findLeft(name: string): Promise<PushInfo[] | null> {
+/** The pushes of a show whose page was left. If they do not wait for it after a while, somebody else sends it. */
+async function findLeft(name: string): Promise<PushInfo[]> {
   for (const deadline = Date.now() + leaveMs; ; await sleep(200)) {
-    const found = (await client.find({ streamName: name }).catch(() => [])).filter(({ sourceName }) => sourceName === name);
-    if (found.length === 0 || found.some(({ status }) => status === "HOLDING" || status === "AWAITING")) {
+    const found = await findPushes(name);
+    if (found.length === 0 || found.some(({ status }) => isWaiting(status)) || Date.now() > deadline) {
       return found;
     }
-    if (Date.now() > deadline) {
-      return null;
-    }
+  }
+}
+
+/** The running pushes of a stream; none if the person at the page may not know them. */
+async function findPushes(name: string): Promise<PushInfo[]> {
+  const found = name === "" ? [] : await client.find({ streamName: name }).catch(() => []);
+  return found.filter((push) => push.sourceName === name && !ending(push));
+}
+
+/** Takes up a show that runs. It waits for this page, or another device sends it. */
+function join(found: Map<number, PushInfo>): void {
+  expected = "";
+  if (!recall()?.live) {
+    rememberFields();
+  }
+  element("proposal", HTMLElement).hidden = true;
+  broadcast.adopt(view.inputs.name, found, ![...found.values()].some(({ status }) => isWaiting(status)));
+}
+
+/** Somebody has signed in: now the page may learn that the show of its link runs. */
+async function joinExpected(): Promise<void> {
+  const found = await findPushes(expected);
+  if (found.length > 0 && stream.phase === "idle" && view.inputs.name === expected) {
+    join(new Map(found.map((push) => [addDestination(destinationOf(push)).key, push])));
   }
 }
 

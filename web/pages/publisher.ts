@@ -13,6 +13,8 @@ export interface PublishOptions extends Sending {
   /** "audio", "video" or both. A kind that has no track now may get one later. */
   kinds: readonly string[];
   ticket: Ticket;
+  /** Takes the name from another publisher, if the ticket allows that. */
+  takeOver?: boolean;
   /** By how much a picture is made smaller before it is sent; 1: not at all. Missing: none is. */
   scale?: (track: MediaStreamTrack) => number;
   /** The state of the connection has changed after it was established. */
@@ -233,7 +235,7 @@ export class Publisher {
 
   private post(offer: string, signal: AbortSignal): Promise<string> {
     return inTime(patienceMs.slow, signal, async (either) => {
-      const response = await fetch(this.offers, {
+      const response = await fetch(this.options.takeOver ? `${this.offers}?takeover=true` : this.offers, {
         method: "POST",
         headers: { "Content-Type": "application/sdp", ...this.options.ticket.headers() },
         body: offer,

@@ -48,6 +48,11 @@ export function isTaking(status: string): boolean {
   return taking.has(status);
 }
 
+/** The states in which the destination is kept for a stream that is away. */
+export function isWaiting(status: string): boolean {
+  return status === "HOLDING" || status === "AWAITING";
+}
+
 /** Two states of one push tell people the same, but for its numbers. */
 export function sameButNumbers(a: PushState, b: PushState): boolean {
   const told = ({ failure, liveSince, phase, push, slateless }: PushState): unknown => [

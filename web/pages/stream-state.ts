@@ -20,20 +20,22 @@ export interface StreamState {
   failure: Failure | null;
   /** Why the stream is returning. */
   away: Failure | null;
+  /** The stream that is waited for comes from another device. */
+  elsewhere: boolean;
 }
 
 export type StreamStep =
   | { type: "start" }
   | { type: "opened" }
   | { type: "published" }
-  | { type: "answer"; silent: boolean; locked: boolean }
+  | { type: "answer"; silent: boolean; locked: boolean; elsewhere?: boolean }
   | { type: "away"; why: Failure }
   | { type: "back" }
-  | { type: "wait"; failure: Failure | null }
+  | { type: "wait"; failure: Failure | null; elsewhere: boolean }
   | { type: "stop" }
   | { type: "ended"; failure: Failure | null };
 
-export const initialStream: StreamState = { phase: "idle", silent: false, locked: false, failure: null, away: null };
+export const initialStream: StreamState = { phase: "idle", silent: false, locked: false, failure: null, away: null, elsewhere: false };
 
 /** The steps that each phase allows, and the phase that follows. Other steps change nothing. */
 const next: Record<StreamPhase, Partial<Record<StreamStep["type"], StreamPhase>>> = {
@@ -53,12 +55,12 @@ export function reduceStream(state: StreamState, step: StreamStep): StreamState 
   }
   switch (step.type) {
     case "answer": {
-      const { locked, silent } = step;
-      return silent === state.silent && locked === state.locked ? state : { ...state, silent, locked };
+      const { elsewhere = state.elsewhere, locked, silent } = step;
+      return silent === state.silent && locked === state.locked && elsewhere === state.elsewhere ? state : { ...state, silent, locked, elsewhere };
     }
     case "away": return { ...state, phase, away: step.why };
     case "back": return { ...state, phase, away: null };
-    case "wait":
+    case "wait": return { ...initialStream, phase, failure: step.failure, elsewhere: step.elsewhere };
     case "ended": return { ...initialStream, phase, failure: step.failure };
     default: return { ...initialStream, phase };
   }

@@ -29,7 +29,7 @@ export function summarize(stream: StreamState, parts: Part[]): Summary {
     case "publishing": return words("publishing", t("Sending the stream to this server"));
     case "stopping": return words("stopping", t("Stopping"));
     case "returning": return words("returning", t("Reconnecting to this server"), awayNote(stream.away));
-    case "waiting": return words(stream.failure ? "failed" : "waiting", t("Your show is interrupted"), waitingNote(stream, live));
+    case "waiting": return words(stream.failure ? "failed" : "waiting", stream.elsewhere ? t("Another device or window sends this show") : t("Your show is interrupted"), waitingNote(stream, live));
     case "sending": return ending(parts)
       ? words("stopping", t("Stopping"))
       : words(stream.silent ? "unsure" : live.length > 0 ? "live" : "pushing", sending(stream, parts, live), sendingNote(stream, parts));
@@ -76,6 +76,9 @@ function waitingNote(stream: StreamState, live: Part[]): string {
   const { locked, silent } = stream;
   if (locked || silent) {
     return locked ? t("The server wants you to sign in before it tells more.") : t("The server does not answer; asking again.");
+  }
+  if (stream.elsewhere) {
+    return t("Your camera is not sent. Take over, and the destinations get your picture without a break.");
   }
   return live.length > 0 ? t("A still picture is shown until you go on, for a limited time.") : t("Go on, and the server connects to the destinations again.");
 }

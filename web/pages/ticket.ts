@@ -27,10 +27,11 @@ const retryMs = 30_000;
 /**
  * Asks the server for a token that may publish one stream. It lives for ten minutes, and is renewed until the ticket is released. WHIP takes no
  * cookies, so that no page of a stranger can publish in somebody's name. subject names the owner of the token where the server knows no
- * name; it is the same for all tokens of a stream, because only whoever has begun a stream may end it.
+ * name; it is the same for all tokens of a stream, because only whoever has begun a stream may end it. takeOver: the token may also take the place of
+ * another publisher.
  */
-export async function askTicket(rest: Rest, stream: string, subject: string): Promise<Ticket> {
-  const request = { grants: [{ actions: ["publish"], streams: [stream] }], expiresIn: lifeS, ...(subject !== "" && { subject }) };
+export async function askTicket(rest: Rest, stream: string, subject: string, takeOver: boolean): Promise<Ticket> {
+  const request = { grants: [{ actions: takeOver ? ["publish", "control"] : ["publish"], streams: [stream] }], expiresIn: lifeS, ...(subject !== "" && { subject }) };
   const create = async (): Promise<string> => {
     const token = new Fields(await rest.ask("/token/create", { ...request, until: Date.now() + streamMs })).text("token");
     if (token === "") {

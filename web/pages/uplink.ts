@@ -51,13 +51,13 @@ export class Uplink {
     this.kinds = options.stream.getTracks().map(({ kind }) => kind);
   }
 
-  /** Publishes the stream. Resolves when media can flow. */
-  async open(signal: AbortSignal): Promise<void> {
+  /** Publishes the stream. Resolves when media can flow. takeOver: also if another device sends it. */
+  async open(signal: AbortSignal, takeOver = false): Promise<void> {
     this.ticket ??= await this.options.ticket();
     signal.throwIfAborted();
     const { name, scale, stream } = this.options;
     const { sending } = this;
-    const fresh = await this.connect({ ...sending, name, stream, ...(scale && { scale }), kinds: this.kinds, ticket: this.ticket, onChange: () => this.doubt() }, signal);
+    const fresh = await this.connect({ ...sending, name, stream, ...(scale && { scale }), takeOver, kinds: this.kinds, ticket: this.ticket, onChange: () => this.doubt() }, signal);
     this.publisher?.drop();
     this.publisher = fresh;
     this.since = Date.now();

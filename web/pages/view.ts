@@ -253,7 +253,7 @@ export class View {
     const resting = this.resting();
     const waiting = stream.phase === "waiting";
     this.status.dataset["phase"] = summary.phase;
-    this.go.textContent = waiting ? t("Go on") : resting ? t("Start") : t("Stop");
+    this.go.textContent = waiting ? (stream.elsewhere ? t("Take over") : t("Go on")) : resting ? t("Start") : t("Stop");
     this.go.type = resting ? "submit" : "button"; // Enter in a field starts, but never stops
     this.go.classList.toggle("stop", !resting);
     setHidden(this.finish, !waiting);
@@ -265,8 +265,8 @@ export class View {
       this.showToken(true);
     }
     const known = !stream.silent && !stream.locked;
-    const live = summary.liveSince !== null && known && stream.phase === "sending"; // otherwise viewers see a still picture, or the page cannot know
-    setHidden(element("badge", HTMLElement), !live);
+    const live = summary.liveSince !== null && known && (stream.phase === "sending" || stream.elsewhere); // otherwise viewers see a still picture, or the page cannot know
+    setHidden(element("badge", HTMLElement), !live || stream.elsewhere); // it stands on the picture of this page
     element("pill", HTMLElement).classList.toggle("live", live);
     setText(element("pill", HTMLElement), live ? t("On air") : summary.liveSince === null ? t("Off air") : known ? t("Interrupted") : t("Not known"));
     document.title = `${live ? t("● Live") : t("Go live")} – Transponder`;

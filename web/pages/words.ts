@@ -77,6 +77,10 @@ const words: Record<Reason, Sentences> = {
     title: "Somebody is already live under this stream name.",
     advice: "Choose another name. If it was you a moment ago, wait a few seconds and start again.",
   },
+  takeover_refused: {
+    title: "The other device keeps the show: you may not take it over.",
+    advice: "Close the page there, or end the stream there. Then go on here.",
+  },
   offer_refused: {
     title: "The server did not accept the stream.",
     advice: "Try another stream name or another browser. The server's own words below say more.",

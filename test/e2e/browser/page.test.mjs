@@ -678,13 +678,18 @@ describe("the server goes away", () => {
     mock.known = false;
     mock.whip = () => 409;
     await mock.far.evaluate(() => globalThis.peer.close());
-    assert.match(await failure(all), /already live under this/);
-    assert.equal(await text("state"), "Your show is interrupted");
+    await phase("waiting");
+    assert.equal(await text("state"), "Another device or window sends this show");
+    assert.match(await text("note"), /^Your camera is not sent\./);
+    assert.equal(await text("failure"), "");
     assert.equal(mock.count("POST /rest-api/push/terminate"), 0, "the show of the other one goes on");
     assert.equal(mock.count("DELETE /whip/test/session-1"), 1); // an old session of ours might have had the name
+    assert.ok(mock.requests.every(({ query }) => !query.has("takeover")), "the page has not asked for the name");
     mock.whip = () => 201;
+    assert.equal(await text("go"), "Take over");
     await page.locator("#go").click();
     await phase("live");
+    assert.equal(mock.last("POST /whip/test").query.get("takeover"), "true");
   });
 });
 

@@ -5,6 +5,7 @@ import { after, before, describe, test } from "node:test";
 import jsQR from "jsqr";
 import { proposalIn, proposalLink, viewerLink } from "./.build/web/pages/link.js";
 import { launch } from "./lib/browser.mjs";
+import { push } from "./lib/mock-server.mjs";
 import { looks, openStudio, until } from "./lib/studio-page.mjs";
 
 let browser;
@@ -77,6 +78,92 @@ describe("a link that was opened", () => {
     await page.getByRole("button", { name: "Ignore" }).click();
     assert.equal(await page.locator("#proposal").isVisible(), false);
     assert.doesNotMatch(await page.locator("body").innerText(), /two\.example/);
+  });
+});
+
+describe("a link to a show that runs", () => {
+  const pushes = ["rtmp://one.example/live", "rtmp://two.example/live"].map((rtmpUrl, i) => push({ mediaSessionId: `id-${i}`, sourceStreamName: "show", rtmpUrl }));
+  const live = (mock) => (mock.find = () => pushes);
+  const taken = (words) => words === "Another device or window sends this show";
+
+  test("lets the person take it over, and lose it again", async (t) => {
+    const { mock, page, phase, state, text, errors } = await open(t, "?name=show&to=youtube", live);
+    await phase("waiting");
+    assert.ok(taken(await text("state")));
+    assert.equal(await text("go"), "Take over");
+    assert.equal(await text("pill"), "On air");
+    assert.equal(await page.locator("#badge").isVisible(), false); // it would stand on the picture of this page
+    assert.equal(await page.locator("#proposal").isVisible(), false);
+    assert.deepEqual(await page.locator(".destination h3").allInnerTexts(), ["one.example", "two.example"]);
+    assert.equal(mock.count("POST /whip/show"), 0, "nothing is sent yet");
+    await looks(page, "elsewhere");
+
+    await page.reload();
+    await phase("waiting");
+    assert.ok(taken(await text("state")));
+    await page.waitForFunction(() => document.getElementById("video").videoWidth > 0);
+    await page.locator("#go").click();
+    await state("Live on all 2 destinations");
+    assert.equal(mock.last("POST /whip/show").query.get("takeover"), "true");
+    assert.deepEqual(JSON.parse(mock.last("POST /rest-api/token/create").body).grants, [{ actions: ["publish", "control"], streams: ["show"] }]);
+    assert.equal(mock.count("POST /rest-api/push/startup"), 0, "the pushes are the same");
+
+    mock.known = false; // the other device takes it back
+    mock.whip = () => 409;
+    await mock.far.evaluate(() => globalThis.peer.close());
+    await phase("waiting");
+    assert.ok(taken(await text("state")));
+    assert.match(await page.locator("#events").innerText(), /Another device sends the show\./);
+    assert.ok(mock.requests.filter(({ what }) => what === "POST /whip/show").slice(1).every(({ query }) => !query.has("takeover")), "the page does not fight for it");
+    assert.equal(mock.count("POST /rest-api/push/terminate"), 0);
+
+    mock.find = () => pushes.map((one) => ({ ...one, status: "HOLDING" })); // the other device is away
+    await state("Your show is interrupted");
+    assert.equal(await text("go"), "Go on");
+    mock.find = () => pushes;
+    mock.whip = () => 201;
+    await state("Another device or window sends this show");
+    await page.locator("#finish").click();
+    await phase("idle");
+    assert.equal(mock.count("POST /rest-api/push/terminate"), 2);
+    assert.deepEqual(errors.filter((error) => !/409|404/.test(error)), []);
+  });
+
+  test("says so if the person may not take it over", async (t) => {
+    const { mock, page, phase, text } = await open(t, "?name=show", (mock) => {
+      live(mock);
+      mock.whip = () => 409;
+    });
+    await phase("waiting");
+    await page.waitForFunction(() => document.getElementById("video").videoWidth > 0);
+    await page.locator("#go").click();
+    await phase("failed");
+    assert.match(await text("failure"), /you may not take it over/);
+    assert.ok(taken(await text("state")));
+    assert.equal(await text("go"), "Take over");
+    assert.equal(mock.count("POST /whip/show"), 1);
+    assert.equal(mock.count("POST /rest-api/push/terminate"), 0);
+  });
+
+  test("shows it after the person has signed in", async (t) => {
+    const { mock, page, phase, text } = await open(t, "?name=show&to=youtube", (mock) => {
+      live(mock);
+      mock.login = "anna:sesame";
+    });
+    await page.locator("#login").waitFor();
+    await page.locator("#user").fill("anna");
+    await page.locator("#password").fill("sesame");
+    await page.keyboard.press("Enter");
+    await phase("waiting");
+    assert.ok(taken(await text("state")));
+    assert.equal(await page.locator("#proposal").isVisible(), false);
+    assert.equal(mock.count("POST /whip/show"), 0);
+  });
+
+  test("has ended", async (t) => {
+    const { page, phase } = await open(t, "?name=show&to=youtube", (mock) => (mock.find = () => pushes.map((one) => ({ ...one, status: "ENDED", endedAt: 2 }))));
+    await page.locator("#proposal").waitFor();
+    await phase("idle");
   });
 });
 

@@ -844,7 +844,7 @@ test("a ticket is renewed until it is released", async (t) => {
       await Promise.resolve();
     }
   };
-  const ticket = await askTicket(rest, "cam", "studio");
+  const ticket = await askTicket(rest, "cam", "studio", false);
   const shown = () => ticket.headers().Authorization;
   assert.equal(shown(), "Bearer t-1");
   await pass(479_000);
@@ -861,7 +861,7 @@ test("a ticket is renewed until it is released", async (t) => {
   await pass(3_600_000);
   assert.equal(asked, 4);
   t.mock.method(rest, "ask", async () => ({}));
-  await assert.rejects(askTicket(rest, "cam", ""), { reason: "server_error" });
+  await assert.rejects(askTicket(rest, "cam", "", false), { reason: "server_error" });
 });
 
 describe("access", () => {

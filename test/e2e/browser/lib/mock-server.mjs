@@ -46,7 +46,7 @@ export function call(fields = {}) {
 }
 
 export class MockServer {
-  /** Every request to the API, as "METHOD path", with its body and headers. */
+  /** Every request to the API, as "METHOD path", with its body, headers and query. */
   requests = [];
 
   // The answers, for tests to replace. Each function gets the number of requests so far, and returns a status or an object.
@@ -212,7 +212,7 @@ export class MockServer {
     });
     const api = /^\/(whip|whep|rest-api)\//.test(pathname);
     if (api) {
-      this.requests.push({ what: `${request.method} ${pathname}`, body, headers: request.headers });
+      this.requests.push({ what: `${request.method} ${pathname}`, body, headers: request.headers, query: searchParams });
     }
     try {
       await (api ? this.api(request.method, pathname, body, response, searchParams) : this.page(pathname, response));
