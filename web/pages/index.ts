@@ -38,6 +38,7 @@ import { RecordView } from "./record-view.ts";
 import { asList, Fields, Rest } from "./rest.ts";
 import { may, Sessions, type Session } from "./session.ts";
 import { SignIn } from "./sign-in.ts";
+import { recallDevices, recallMuted, rememberDevices, rememberMuted } from "./source-memory.ts";
 import { Sources } from "./sources.ts";
 import type { Speed } from "./speed-test.ts";
 import { initialStream } from "./stream-state.ts";
@@ -93,11 +94,11 @@ const view = new View({
   stop: () => void broadcast.stop(),
   token: useToken,
   add: () => addDestination({ kind: "server", address: "", key: "" }).focus(),
-  pick: () => {
+  pick: (kind) => {
     sources.pick();
-    void pick().catch(showDeviceFailure);
+    void pick().then(() => rememberDevices(view.inputs, kind !== "quality")).catch(showDeviceFailure);
   },
-  mute: (muted) => capture.mute(muted),
+  mute,
   beep: (wanted) => {
     rememberBeeps(wanted);
     if (wanted) {
@@ -317,9 +318,26 @@ async function openDevices(): Promise<MediaStream> {
 }
 
 async function openChosen(): Promise<Choice> {
+  if (!capture.stream) {
+    await pickAsBefore();
+  }
   const chosen = choice(view.inputs);
   await capture.open(chosen);
   return chosen;
+}
+
+/** Picks the devices that were used before a reload, or picked on another day. */
+async function pickAsBefore(): Promise<void> {
+  const before = recallDevices();
+  if (before) {
+    await showDevices().catch(() => undefined);
+    view.pickDevices(before);
+  }
+}
+
+function mute(muted: boolean): void {
+  rememberMuted(muted);
+  capture.mute(muted);
 }
 
 /** Opens the devices by the button on the cover, the camera above all. */
@@ -350,6 +368,9 @@ async function showDevices(): Promise<void> {
   const id = (tracks?: MediaStreamTrack[]): string => tracks?.[0]?.getSettings().deviceId ?? "";
   const used = capture.stream;
   view.showDevices(video, audio, { camera: id(used?.getVideoTracks()), microphone: id(used?.getAudioTracks()) });
+  if (used) {
+    rememberDevices(view.inputs, false);
+  }
 }
 
 /** Another device or quality was picked. While nothing is open, it takes effect with the next Start. */
@@ -699,6 +720,10 @@ async function begin(): Promise<void> {
     void proposal.ask().then((wanted) => wanted.forEach((to) => addDestination(to)));
   }
   setInterval(tick, tickMs);
+  if (recallMuted()) {
+    view.showMuted(true);
+    capture.mute(true);
+  }
   const blocked = obstacle();
   if (blocked) {
     showDeviceFailure(blocked);

@@ -4,6 +4,8 @@ import type { Shape } from "./stage.ts";
 
 const tabKey = "transponder.sources";
 const cardKey = "transponder.card";
+const devicesKey = "transponder.devices";
+const mutedKey = "transponder.muted";
 
 interface SourceMemory {
   arrangement: Arrangement;
@@ -15,6 +17,14 @@ interface SourceMemory {
 interface CardMemory {
   text: string;
   image: string;
+}
+
+interface DeviceMemory {
+  /** Ids of devices; "" lets the browser choose. */
+  camera: string;
+  microphone: string;
+  /** false: "No sound" was chosen. */
+  sound: boolean;
 }
 
 const shapes = ["auto", "landscape", "portrait"] as const;
@@ -38,4 +48,33 @@ export function recallSources(): SourceMemory & CardMemory {
     text: typeof card["text"] === "string" ? card["text"] : "",
     image: typeof card["image"] === "string" && card["image"].startsWith("data:image/") ? card["image"] : "",
   };
+}
+
+/**
+ * Keeps in this tab which devices are used. picked: somebody has picked them, so this browser keeps them for other days, too; a show of another
+ * day does not begin without sound because of that.
+ */
+export function rememberDevices({ camera, microphone, sound }: DeviceMemory, picked: boolean): void {
+  if (picked) {
+    save("localStorage", devicesKey, { camera, microphone: sound ? microphone : devicesIn("localStorage")?.microphone ?? "" });
+  }
+  save("sessionStorage", devicesKey, { camera, microphone, sound });
+}
+
+export function recallDevices(): DeviceMemory | null {
+  return devicesIn("sessionStorage") ?? devicesIn("localStorage");
+}
+
+function devicesIn(where: "sessionStorage" | "localStorage"): DeviceMemory | null {
+  const { camera, microphone, sound } = (load(where, devicesKey) ?? {}) as Record<string, unknown>;
+  return typeof camera === "string" && typeof microphone === "string" ? { camera, microphone, sound: sound !== false } : null;
+}
+
+/** A microphone that was muted in this tab stays muted after a reload. */
+export function rememberMuted(muted: boolean): void {
+  save("sessionStorage", mutedKey, muted);
+}
+
+export function recallMuted(): boolean {
+  return load("sessionStorage", mutedKey) === true;
 }

@@ -28,7 +28,7 @@ export interface Handlers {
   stop: () => void;
   add: () => void;
   /** Another camera, microphone or quality was picked. */
-  pick: () => void;
+  pick: (kind: "camera" | "microphone" | "quality") => void;
   /** Another access token was entered. */
   token: () => void;
   mute: (muted: boolean) => void;
@@ -90,12 +90,11 @@ export class View {
     this.finish.addEventListener("click", () => handlers.stop());
     this.add.addEventListener("click", () => handlers.add());
     for (const kind of ["camera", "microphone", "quality"] as const) {
-      this[kind].addEventListener("change", () => handlers.pick());
+      this[kind].addEventListener("change", () => handlers.pick(kind));
     }
     this.muteButton.addEventListener("click", () => {
-      const muted = this.muteButton.classList.toggle("pressed");
-      setText(this.muteButton, muted ? t("Unmute microphone") : t("Mute microphone"));
-      handlers.mute(muted);
+      this.showMuted(!this.muted);
+      handlers.mute(this.muted);
     });
     const beep = element("beep", HTMLInputElement);
     beep.addEventListener("change", () => handlers.beep(beep.checked));
@@ -208,6 +207,20 @@ export class View {
     setOptions(this.microphone, named(microphones, (n) => t("Microphone {n}", { n })), [t("Default microphone"), ""], silent ? noSound : used.microphone,
       [[t("No sound"), noSound]]);
     this.enableFields();
+  }
+
+  /** Picks devices in the lists. A device that is not there is not picked. */
+  pickDevices({ camera, microphone, sound }: Pick<Inputs, "camera" | "microphone" | "sound">): void {
+    for (const [list, id] of [[this.camera, camera], [this.microphone, sound ? microphone : noSound]] as const) {
+      if ([...list.options].some(({ value }) => value === id)) {
+        list.value = id;
+      }
+    }
+  }
+
+  showMuted(muted: boolean): void {
+    this.muteButton.classList.toggle("pressed", muted);
+    setText(this.muteButton, muted ? t("Unmute microphone") : t("Mute microphone"));
   }
 
   showLevel({ bar, clipped, peakDB }: Level): void {

@@ -919,6 +919,39 @@ describe("camera and microphone", () => {
     await phase("live");
     assert.doesNotMatch(mock.last("POST /whip/test").body, /m=audio/);
   });
+
+  test("after a reload the same devices are used, and a muted microphone stays muted", async (t) => {
+    const { mock, page, errors } = await open(t);
+    const shown = (target = page) => target.waitForFunction(() => document.getElementById("video").videoWidth > 0);
+    const picked = (target = page) => target.evaluate(() => ["camera", "microphone"].map((id) => {
+      const { options, selectedIndex } = document.getElementById(id);
+      return id === "microphone" && options[selectedIndex].value === "none" ? "none" : selectedIndex;
+    }).join(" "));
+    await shown();
+    await page.locator("#camera").selectOption({ index: 2 });
+    await page.waitForFunction(() => document.getElementById("video").srcObject.getVideoTracks()[0].getSettings().deviceId === document.getElementById("camera").options[2].value);
+    await page.locator("#microphone").selectOption({ index: 1 });
+    await page.waitForFunction(() => globalThis.microphone.getSettings().deviceId === document.getElementById("microphone").options[1].value);
+    await page.locator("#mute").click();
+    await page.reload();
+    await shown();
+    await page.waitForFunction(() => globalThis.microphone instanceof MediaStreamTrack); // not the list of this name
+    assert.equal(await picked(), "2 1");
+    assert.equal(await page.evaluate(() => globalThis.microphone.enabled), false);
+    assert.equal(await page.locator("#mute").innerText(), "Unmute microphone");
+    await page.locator("#mute").click();
+    await page.locator("#microphone").selectOption("none");
+    await page.reload();
+    await shown();
+    assert.equal(await picked(), "2 none");
+    assert.equal(await page.evaluate(() => globalThis.microphone instanceof MediaStreamTrack), false, "no microphone was opened");
+    const other = await page.context().newPage(); // another day
+    await other.goto(mock.address);
+    await shown(other);
+    assert.equal(await picked(other), "2 1", "a show does not begin without sound because of the last one");
+    assert.equal(await other.evaluate(() => globalThis.microphone.enabled), true);
+    assert.deepEqual(errors, []);
+  });
 });
 
 test("the screen stays on while a stream runs", async (t) => {
