@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,6 +77,84 @@ func studioComesBack(t *testing.T, kills int) {
 	if lasts := duration(t, files[0]); lasts < float64(kills+2) {
 		t.Errorf("the recording lasts %.1f s", lasts)
 	}
+}
+
+// A show that is live goes on from a phone, which has read the code of the first page, and comes back: at a server that asks nobody here, and between
+// two people of whom the second may control the stream. The push is one, a real nginx has one recording, and neither page fights for the name.
+func TestLongStudioHandsOver(t *testing.T) {
+	handOver := func(t *testing.T, s *server, n *nginx, options ...string) {
+		b := startBrowser(t, "studio-hands-over.mjs", append([]string{s.page, "--name", "show", "--seconds", "200"}, options...)...)
+		b.await("live")
+		begun := s.waitPush("show", "PUBLISHING")
+		goesOn := func() {
+			t.Helper()
+			s.waitEach([]string{begun.MediaSessionID}, "PUBLISHING", s.waitPush("show", "PUBLISHING").VideoFramesSent+60)
+		}
+		shows := func(e browserEvent, wanted map[string]string) {
+			t.Helper()
+			for id, want := range wanted {
+				if e.Displayed[id] != want {
+					t.Errorf("%s shows %q, want %q", id, e.Displayed[id], want)
+				}
+			}
+		}
+		const elsewhere = "Another device or window sends this show"
+		b.tell("scan")
+		shows(b.await("offered"), map[string]string{"phone state": elsewhere, "phone go": "Take over", "phone failure": "", "first failure": ""})
+		goesOn()
+		for _, who := range []string{"phone", "first", "phone"} {
+			other := map[string]string{"phone": "first", "first": "phone"}[who]
+			b.tell(who)
+			shows(b.await("taken"), map[string]string{who + " go": "Stop", who + " failure": "", other + " state": elsewhere, other + " go": "Take over", other + " failure": ""})
+			goesOn()
+			time.Sleep(3 * time.Second) // longer than the pauses of a page that would bring its stream back
+			goesOn()
+		}
+		b.tell("leave")
+		b.await("left")
+		goesOn()
+		if after := s.waitPush("show", "PUBLISHING"); after.MediaSessionID != begun.MediaSessionID || after.Attempts != 1 {
+			t.Errorf("the push is %+v, it was %+v", after, begun)
+		}
+		b.stop()
+		s.waitNoPush()
+		file := filepath.Join(n.dir, "rtmp_show.flv")
+		judgeDecoding(t, file)
+		judgeJoints(t, file, 0)
+		longest, last := 0.0, 0.0
+		for _, p := range probe(t, file).Packets {
+			if at, err := strconv.ParseFloat(p.DTS, 64); err == nil && p.Kind == "video" {
+				if last > 0 {
+					longest = max(longest, at-last)
+				}
+				last = at
+			}
+		}
+		t.Logf("the longest time from one picture to the next is %.0f ms", longest*1000)
+	}
+	t.Run("on this machine", func(t *testing.T) {
+		n := newNginx(t)
+		handOver(t, startServer(t), n, "--rtmp", n.url())
+	})
+	t.Run("two people", func(t *testing.T) {
+		const password = "tahini-and-sesame-17"
+		n := newNginx(t)
+		s := startServer(t, "access=closed", "admin_password="+password)
+		s.rest = strings.Replace(s.rest, "://", "://admin:"+password+"@", 1)
+		for _, request := range []struct {
+			method string
+			body   map[string]any
+		}{
+			{"/user/create", map[string]any{"name": "anna", "role": "operator", "password": password}},
+			{"/user/create", map[string]any{"name": "bob", "role": "operator", "password": password}},
+			{"/destination/create", map[string]any{"name": "main", "streams": []string{"*"}, "rtmpUrl": n.url()}},
+		} {
+			if code := s.post(request.method, request.body, nil); code != http.StatusOK {
+				t.Fatalf("%s answers %d", request.method, code)
+			}
+		}
+		handOver(t, s, n, "--people", "anna:"+password+",bob:"+password)
+	})
 }
 
 // waitNoPush waits until the last push has ended.

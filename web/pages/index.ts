@@ -73,6 +73,7 @@ let meter: LevelMeter | null = null;
 let config: Config | null = null;
 let stream = initialStream;
 let nextKey = 1;
+let usualKey = 0; // of the destination that the page has proposed; 0: none
 const entries = new Map<number, Entry>();
 let expected = ""; // the show of the link that opened the page, until it was found
 const shown = new Set<string>(); // the ids of all destinations that this page has ever shown
@@ -243,6 +244,7 @@ async function meet(): Promise<void> {
     broadcast.signIn();
     view.maySave = may(me, "admin");
     view.offer(may(me, "push") || may(me, "control") ? await findDestinations() : []);
+    proposeNamed();
     media.view?.meet();
     await joinExpected();
   } catch (error) {
@@ -254,6 +256,21 @@ async function meet(): Promise<void> {
     broadcast.report(failure);
   }
   showAccount(me, sessions);
+}
+
+/** Whoever is no administrator may push to what the server keeps, and often to nothing else: that takes the place of the address that nobody has entered. */
+function proposeNamed(): void {
+  const entry = entries.get(usualKey);
+  const [first] = view.offered;
+  if (entry && me && !may(me, "admin") && first !== undefined && stream.phase === "idle" && entry.view.destination.address === usualAddress()) {
+    entry.view.fill({ kind: "named", address: first, key: "" }, { ...entry.view.saved, keep: false });
+    view.arrange();
+  }
+}
+
+/** The address of our own RTMP port, for the machine of the server; "" if it has none. */
+function usualAddress(): string {
+  return (config?.rtmpPort ?? 0) === 0 ? "" : `rtmp://localhost:${config?.rtmpPort}/live`;
 }
 
 /** The names of the destinations that the server keeps. A server that cannot list them has none for this page. */
@@ -676,8 +693,7 @@ async function begin(): Promise<void> {
   quality.follow(stream.phase);
   await meet();
   const left = memory?.live ? await findLeft(memory.name) : await findPushes(proposal?.name ?? "");
-  const address = config.rtmpPort === 0 ? "" : `rtmp://localhost:${config.rtmpPort}/live`;
-  const usual: Destination = { kind: "server", address, key: "" };
+  const usual: Destination = { kind: "server", address: usualAddress(), key: "" };
   const stored = kept();
   const place = (id: string): number => (memory?.order ?? []).indexOf(id) >>> 0; // those that are not in the order come last
   const all = [...(memory?.destinations ?? []).map((to) => ({ to, keep: false })), ...stored.map((to) => ({ to, keep: true }))]
@@ -695,9 +711,8 @@ async function begin(): Promise<void> {
     }
   }
   if (entries.size === 0) {
-    // Whoever is no administrator may push to what the server keeps, and often to nothing else.
-    const [first] = view.offered;
-    addDestination(first !== undefined && !may(me, "admin") ? { kind: "named", address: first, key: "" } : usual);
+    usualKey = addDestination(usual).key;
+    proposeNamed();
   }
   view.showVersion(config.version);
   offerLanguages(() => {
