@@ -191,7 +191,7 @@ export function shownTarget(push: { target: string; streamName: string; secretNa
   const target = push.target.replace(/^rtmps?:\/\//, "");
   const address = target.replace(/\*{3}$/, () => (push.secretName ? "•••" : push.streamName));
   const saved = /^destination:\/\/([^/?#]+)/.exec(push.rtmpUrl)?.[1] ?? "";
-  return [saved, address].filter((part) => part !== "").join(", ") || "an address";
+  return [saved, address].filter((part) => part !== "").join(", ") || t("an address");
 }
 
 interface Parts {

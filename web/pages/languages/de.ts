@@ -411,6 +411,7 @@ const texts: Texts = {
   "Choose a destination.": "Wählen Sie ein Ziel.",
   "A saved destination": "Ein gespeichertes Ziel",
   "the server": "Server",
+  "an address": "eine Adresse",
   "Permission": "Erlaubnis",
   "Connection": "Verbindung",
   "Encryption": "Verschlüsselung",

@@ -415,6 +415,7 @@ export type Text =
   | "Choose a destination."
   | "A saved destination"
   | "the server"
+  | "an address"
   | "Permission"
   | "Connection"
   | "Encryption"

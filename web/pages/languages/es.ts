@@ -411,6 +411,7 @@ const texts: Texts = {
   "Choose a destination.": "Elige un destino.",
   "A saved destination": "Un destino guardado",
   "the server": "el servidor",
+  "an address": "una dirección",
   "Permission": "Permiso",
   "Connection": "Conexión",
   "Encryption": "Cifrado",

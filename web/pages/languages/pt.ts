@@ -411,6 +411,7 @@ const texts: Texts = {
   "Choose a destination.": "Escolha um destino.",
   "A saved destination": "Um destino salvo",
   "the server": "o servidor",
+  "an address": "um endereço",
   "Permission": "Permissão",
   "Connection": "Conexão",
   "Encryption": "Criptografia",

@@ -411,6 +411,7 @@ const texts: Texts = {
   "Choose a destination.": "Выберите площадку.",
   "A saved destination": "Сохранённая площадка",
   "the server": "сервер",
+  "an address": "адрес",
   "Permission": "Разрешение",
   "Connection": "Соединение",
   "Encryption": "Шифрование",

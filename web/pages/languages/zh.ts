@@ -411,6 +411,7 @@ const texts: Texts = {
   "Choose a destination.": "请选择一个目标。",
   "A saved destination": "已保存的目标",
   "the server": "服务器",
+  "an address": "某个地址",
   "Permission": "权限",
   "Connection": "连接",
   "Encryption": "加密",
