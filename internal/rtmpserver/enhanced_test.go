@@ -197,6 +197,12 @@ func TestForeignPlayer(t *testing.T) {
 	defer src.Close(nil)
 	src.SetLive()
 	client := foreignPlayer(t, s)
+	testkit.Eventually(t, 10*time.Second, func() string { // whoever comes later gets the newest pictures only
+		if src.Video.Stats().Readers == 0 {
+			return "nobody reads the stream"
+		}
+		return ""
+	})
 	track := &media.Track{Codec: media.H265, Config: hvcC([]byte{0x40, 1, 9}, hevcSPS, []byte{0x44, 1, 9})}
 	idr := []byte{0x26, 1, 9}
 	for i := range 60 { // the foreign reader wants two seconds to find the tracks
