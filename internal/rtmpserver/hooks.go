@@ -137,9 +137,9 @@ func (c *session) keepAlive(st hook.Stream, status string, ended func(error)) (s
 }
 
 // hasLeft reports whether a client has closed the connection by itself. FFmpeg unpublishes and closes at once, so that our answer fails before
-// we have read that it unpublishes.
+// we have read that it unpublishes. If it closes before it has read all that we sent, its kernel resets the connection, and what it said last is lost.
 func hasLeft(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, syscall.EPIPE)
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
 }
 
 // tellEnd tells the backend why a publisher has ended.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os/exec"
 	"slices"
 	"strings"
@@ -67,6 +68,47 @@ func runHooked(t *testing.T, b *appserver.Backend, parts Parts, change func(*hoo
 		}
 	})
 	return runServerWith(t, parts, nil, slog.New(slog.DiscardHandler)), hub
+}
+
+// A program that closes its connection has left, also if it has not read all that was sent to it, which resets the connection.
+func TestHasLeft(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	for _, reads := range []bool{true, false} {
+		client, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		server, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer server.Close()
+		if err := server.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := server.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := client.Read(make([]byte, 1)); n != 1 || err != nil {
+			t.Fatal(err)
+		}
+		if !reads {
+			if _, err := server.Write([]byte("more")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := client.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := server.Read(make([]byte, 1)); !hasLeft(err) {
+			t.Errorf("read everything %v: %v does not count as leaving", reads, err)
+		}
+	}
 }
 
 // TestHooks has FFmpeg publish and play. The backend sees the parameters of the connection in connect, and those of the stream in publishStream.
