@@ -47,6 +47,9 @@ export class Happenings {
       return;
     }
     if (state.phase === phase) {
+      if (was.elsewhere && state.phase === "waiting" && !state.elsewhere) {
+        this.note(t("The destinations wait for the stream."));
+      }
       return;
     }
     switch (state.phase) {

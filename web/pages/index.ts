@@ -262,10 +262,14 @@ async function meet(): Promise<void> {
 function proposeNamed(): void {
   const entry = entries.get(usualKey);
   const [first] = view.offered;
-  if (entry && me && !may(me, "admin") && first !== undefined && stream.phase === "idle" && entry.view.destination.address === usualAddress()) {
+  if (entry && me && !may(me, "admin") && first !== undefined && stream.phase === "idle" && isUsual(entry.view.destination)) {
     entry.view.fill({ kind: "named", address: first, key: "" }, { ...entry.view.saved, keep: false });
     view.arrange();
   }
+}
+
+function isUsual({ address, kind }: Destination): boolean {
+  return kind === "server" && address === usualAddress();
 }
 
 /** The address of our own RTMP port, for the machine of the server; "" if it has none. */

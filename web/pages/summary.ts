@@ -78,7 +78,7 @@ function waitingNote(stream: StreamState, live: Part[]): string {
     return locked ? t("The server wants you to sign in before it tells more.") : t("The server does not answer; asking again.");
   }
   if (stream.elsewhere) {
-    return t("Your camera is not sent. Take over, and the destinations get your picture without a break.");
+    return t("Your camera is not sent. Take over, and the destinations get your picture over the same connections.");
   }
   return live.length > 0 ? t("A still picture is shown until you go on, for a limited time.") : t("Go on, and the server connects to the destinations again.");
 }

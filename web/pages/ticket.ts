@@ -27,25 +27,25 @@ const retryMs = 30_000;
 /**
  * Asks the server for a token that may publish one stream. It lives for ten minutes, and is renewed until the ticket is released. WHIP takes no
  * cookies, so that no page of a stranger can publish in somebody's name. subject names the owner of the token where the server knows no
- * name; it is the same for all tokens of a stream, because only whoever has begun a stream may end it. takeOver: the token may also take the place of
- * another publisher.
+ * name; it is the same for all tokens of a stream, because only whoever has begun a stream may end it. takeOver: the first token may also take the place
+ * of another publisher.
  */
 export async function askTicket(rest: Rest, stream: string, subject: string, takeOver: boolean): Promise<Ticket> {
-  const request = { grants: [{ actions: takeOver ? ["publish", "control"] : ["publish"], streams: [stream] }], expiresIn: lifeS, ...(subject !== "" && { subject }) };
-  const create = async (): Promise<string> => {
+  const create = async (actions: string[]): Promise<string> => {
+    const request = { grants: [{ actions, streams: [stream] }], expiresIn: lifeS, ...(subject !== "" && { subject }) };
     const token = new Fields(await rest.ask("/token/create", { ...request, until: Date.now() + streamMs })).text("token");
     if (token === "") {
       throw new Failure("server_error", "the answer has no token");
     }
     return token;
   };
-  let token = await create();
+  let token = await create(takeOver ? ["publish", "control"] : ["publish"]);
   const released = new AbortController();
   const renew = async (): Promise<void> => {
     for (let wait = lifeS * renewAfter * 1000; ; ) {
       await sleep(wait, released.signal);
       try {
-        token = await create();
+        token = await create(["publish"]);
         wait = lifeS * renewAfter * 1000;
       } catch {
         // The stream goes on without. The page shows elsewhere that the server is gone, or that somebody has to sign in.

@@ -2,10 +2,10 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import jsQR from "jsqr";
 import { proposalIn, proposalLink, viewerLink } from "./.build/web/pages/link.js";
 import { launch } from "./lib/browser.mjs";
 import { push } from "./lib/mock-server.mjs";
+import { scan } from "./lib/scan.mjs";
 import { looks, openStudio, until } from "./lib/studio-page.mjs";
 
 let browser;
@@ -166,21 +166,6 @@ describe("a link to a show that runs", () => {
     await phase("idle");
   });
 });
-
-/** Reads the code that the page shows, from a picture of it. */
-async function scan(page, id) {
-  const picture = await page.locator(`#${id} svg`).screenshot();
-  const { data, width, height } = await page.evaluate(async (url) => {
-    const image = Object.assign(new Image(), { src: url });
-    await image.decode();
-    const canvas = Object.assign(document.createElement("canvas"), { width: image.width, height: image.height });
-    const paint = canvas.getContext("2d");
-    paint.drawImage(image, 0, 0);
-    const { data } = paint.getImageData(0, 0, image.width, image.height);
-    return { data: [...data], width: image.width, height: image.height };
-  }, `data:image/png;base64,${picture.toString("base64")}`);
-  return jsQR(new Uint8ClampedArray(data), width, height)?.data;
-}
 
 test("codes for viewers and for a phone", async (t) => {
   const { mock, page, text, errors } = await open(t);

@@ -12,8 +12,8 @@
 //
 // When standard input closes, the page that sends presses Stop, and the script says {"event":"stopped"}.
 
-import jsQR from "jsqr";
 import { launch, watchConsole } from "./lib/browser.mjs";
+import { scan } from "./lib/scan.mjs";
 import { commands, main, readArguments, say, step } from "./lib/script.mjs";
 
 const options = readArguments(["name", "rtmp", "people", "seconds"]);
@@ -51,21 +51,6 @@ async function open(who, address, settings, person) {
   return page;
 }
 
-async function scan(page) {
-  await page.locator("#share > summary").click();
-  const picture = await page.locator("#phone-code svg").screenshot();
-  const { data, width, height } = await page.evaluate(async (url) => {
-    const image = Object.assign(new Image(), { src: url });
-    await image.decode();
-    const canvas = Object.assign(document.createElement("canvas"), { width: image.width, height: image.height });
-    const paint = canvas.getContext("2d");
-    paint.drawImage(image, 0, 0);
-    return { data: [...paint.getImageData(0, 0, image.width, image.height).data], width: image.width, height: image.height };
-  }, `data:image/png;base64,${picture.toString("base64")}`);
-  await page.locator("#share > summary").click();
-  return jsQR(new Uint8ClampedArray(data), width, height).data;
-}
-
 async function takeOver(who, from) {
   const { page } = pages[who];
   await page.waitForFunction(() => document.getElementById("video").videoWidth > 0);
@@ -78,7 +63,11 @@ async function takeOver(who, from) {
 
 const tasks = {
   async scan() {
-    const phone = await open("phone", await scan(pages.first.page), { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true }, people[1]);
+    const { page } = pages.first;
+    await page.locator("#share > summary").click();
+    const link = await scan(page, "phone-code");
+    await page.locator("#share > summary").click();
+    const phone = await open("phone", link, { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true }, people[1]);
     await says(phone, /^Another device/);
     await phase(phone, "waiting");
     say("offered", await displayed());

@@ -829,10 +829,11 @@ test("a ticket is renewed until it is released", async (t) => {
   const rest = new Rest();
   let asked = 0;
   let answers = true;
+  const wanted = [];
   t.mock.method(rest, "ask", async (path, { until, ...body }) => {
     asked++;
     assert.ok(until > Date.now() + 7 * 86_400_000); // else the stream would end with its first token where the settings want that
-    assert.deepEqual([path, body], ["/token/create", { grants: [{ actions: ["publish"], streams: ["cam"] }], expiresIn: 600, subject: "studio" }]);
+    assert.deepEqual([path, body], ["/token/create", { grants: [{ actions: wanted.shift() ?? ["publish"], streams: ["cam"] }], expiresIn: 600, subject: "studio" }]);
     if (!answers) {
       throw new Failure("server_gone");
     }
@@ -860,6 +861,11 @@ test("a ticket is renewed until it is released", async (t) => {
   ticket.release();
   await pass(3_600_000);
   assert.equal(asked, 4);
+  wanted.push(["publish", "control"]);
+  const taker = await askTicket(rest, "cam", "studio", true);
+  await pass(480_000); // once it has taken the name over, it needs no more than others
+  assert.equal(taker.headers().Authorization, "Bearer t-6");
+  taker.release();
   t.mock.method(rest, "ask", async () => ({}));
   await assert.rejects(askTicket(rest, "cam", "", false), { reason: "server_error" });
 });

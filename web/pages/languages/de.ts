@@ -78,7 +78,7 @@ const texts: Texts = {
   "On a phone": "Auf einem Telefon",
   "Opens the studio there with this name and these destinations, without stream keys and passwords. A show that is live can be taken over there: the destinations stay connected.": "Öffnet dort das Studio mit diesem Namen und diesen Zielen, ohne Streamschlüssel und Passwörter. Eine Sendung, die live ist, kann dort übernommen werden: Die Ziele bleiben verbunden.",
   "Another device or window sends this show": "Ein anderes Gerät oder Fenster sendet diese Sendung",
-  "Your camera is not sent. Take over, and the destinations get your picture without a break.": "Ihre Kamera wird nicht gesendet. Übernehmen Sie, dann bekommen die Ziele Ihr Bild ohne Unterbrechung.",
+  "Your camera is not sent. Take over, and the destinations get your picture over the same connections.": "Ihre Kamera wird nicht gesendet. Übernehmen Sie, dann bekommen die Ziele Ihr Bild über dieselben Verbindungen.",
   "Take over": "Übernehmen",
   "Another device sends the show.": "Ein anderes Gerät sendet die Sendung.",
   "The other device keeps the show: you may not take it over.": "Das andere Gerät behält die Sendung: Sie dürfen sie nicht übernehmen.",

@@ -83,7 +83,7 @@ export type Text =
   | "On a phone"
   | "Opens the studio there with this name and these destinations, without stream keys and passwords. A show that is live can be taken over there: the destinations stay connected."
   | "Another device or window sends this show"
-  | "Your camera is not sent. Take over, and the destinations get your picture without a break."
+  | "Your camera is not sent. Take over, and the destinations get your picture over the same connections."
   | "Take over"
   | "Another device sends the show."
   | "The other device keeps the show: you may not take it over."

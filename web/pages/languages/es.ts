@@ -78,7 +78,7 @@ const texts: Texts = {
   "On a phone": "En un teléfono",
   "Opens the studio there with this name and these destinations, without stream keys and passwords. A show that is live can be taken over there: the destinations stay connected.": "Abre allí el estudio con este nombre y estos destinos, sin claves de transmisión ni contraseñas. Una emisión en directo se puede continuar allí: los destinos siguen conectados.",
   "Another device or window sends this show": "Otro dispositivo o ventana envía esta emisión",
-  "Your camera is not sent. Take over, and the destinations get your picture without a break.": "Tu cámara no se envía. Toma el control y los destinos reciben tu imagen sin interrupción.",
+  "Your camera is not sent. Take over, and the destinations get your picture over the same connections.": "Tu cámara no se envía. Toma el control y los destinos reciben tu imagen por las mismas conexiones.",
   "Take over": "Tomar el control",
   "Another device sends the show.": "Otro dispositivo envía la emisión.",
   "The other device keeps the show: you may not take it over.": "El otro dispositivo conserva la emisión: no puedes tomar el control.",

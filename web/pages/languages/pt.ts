@@ -78,7 +78,7 @@ const texts: Texts = {
   "On a phone": "Em um celular",
   "Opens the studio there with this name and these destinations, without stream keys and passwords. A show that is live can be taken over there: the destinations stay connected.": "Abre o estúdio lá com este nome e estes destinos, sem chaves de transmissão nem senhas. Uma transmissão ao vivo pode ser assumida lá: os destinos continuam conectados.",
   "Another device or window sends this show": "Outro dispositivo ou janela envia esta transmissão",
-  "Your camera is not sent. Take over, and the destinations get your picture without a break.": "Sua câmera não é enviada. Assuma, e os destinos recebem a sua imagem sem interrupção.",
+  "Your camera is not sent. Take over, and the destinations get your picture over the same connections.": "Sua câmera não é enviada. Assuma, e os destinos recebem a sua imagem pelas mesmas conexões.",
   "Take over": "Assumir",
   "Another device sends the show.": "Outro dispositivo envia a transmissão.",
   "The other device keeps the show: you may not take it over.": "O outro dispositivo fica com a transmissão: você não pode assumi-la.",

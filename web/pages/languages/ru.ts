@@ -78,7 +78,7 @@ const texts: Texts = {
   "On a phone": "На телефоне",
   "Opens the studio there with this name and these destinations, without stream keys and passwords. A show that is live can be taken over there: the destinations stay connected.": "Открывает там студию с этим именем и этими площадками, без ключей потока и паролей. Идущий эфир можно продолжить там: площадки остаются подключёнными.",
   "Another device or window sends this show": "Этот эфир передаёт другое устройство или окно",
-  "Your camera is not sent. Take over, and the destinations get your picture without a break.": "Ваша камера не передаётся. Перехватите эфир, и площадки получат вашу картинку без перерыва.",
+  "Your camera is not sent. Take over, and the destinations get your picture over the same connections.": "Ваша камера не передаётся. Перехватите эфир, и площадки получат вашу картинку по тем же соединениям.",
   "Take over": "Перехватить",
   "Another device sends the show.": "Эфир передаёт другое устройство.",
   "The other device keeps the show: you may not take it over.": "Эфир остаётся за другим устройством: вам нельзя его перехватить.",

@@ -78,7 +78,7 @@ const texts: Texts = {
   "On a phone": "在手机上",
   "Opens the studio there with this name and these destinations, without stream keys and passwords. A show that is live can be taken over there: the destinations stay connected.": "在手机上打开直播间，带有此名称和这些目标，但不含推流码和密码。正在进行的直播可以在手机上接管：目标保持连接。",
   "Another device or window sends this show": "另一台设备或另一个窗口正在发送这场直播",
-  "Your camera is not sent. Take over, and the destinations get your picture without a break.": "您的摄像头没有发送。接管后，各目标会不间断地收到您的画面。",
+  "Your camera is not sent. Take over, and the destinations get your picture over the same connections.": "您的摄像头没有发送。接管后，各目标会通过原有连接收到您的画面。",
   "Take over": "接管",
   "Another device sends the show.": "另一台设备正在发送这场直播。",
   "The other device keeps the show: you may not take it over.": "另一台设备保留这场直播：您无权接管。",
