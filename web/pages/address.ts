@@ -1,4 +1,5 @@
 import type { PushRequest } from "../sdk/src/rest.ts";
+import type { Picture } from "./destination-picture.ts";
 import { t } from "./language.ts";
 import { kinds, presets, type Kind, type Preset } from "./presets.ts";
 
@@ -11,13 +12,14 @@ export interface Destination {
   key: string;
 }
 
-/** A destination as the page keeps it. */
+/** A destination as the page keeps it, with the picture that it gets. */
 export interface Saved extends Destination {
   id: string;
   /** The name that the user gave it; "" for none. */
   name: string;
   /** The stream goes there in this show. */
   on: boolean;
+  picture: Picture;
 }
 
 const calm = ["amber", "brisk", "calm", "clear", "early", "gentle", "golden", "lucky", "quiet", "silver", "swift", "warm"];

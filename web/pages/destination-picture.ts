@@ -13,6 +13,17 @@ export interface Picture {
   shape: Shape;
 }
 
+export const asSent: Picture = { height: 0, fps: 0, shape: "" };
+
+/** The picture in something that was stored. What is missing, or is no picture, is as it is sent. */
+export function pictureIn(stored: unknown): Picture {
+  const { fps, height, shape } = (stored ?? {}) as Record<string, unknown>;
+  return {
+    height: typeof height === "number" ? height : 0, fps: typeof fps === "number" ? fps : 0,
+    shape: typeof shape === "string" && Object.hasOwn(shapes, shape) ? shape as Shape : "",
+  };
+}
+
 /** The fields of a request for that picture. The server makes it, and shares one encoder among those who ask for the same. */
 export function pictureRequest({ fps, height, shape }: Picture): Pick<PushRequest, "fps" | "height" | "width" | "options"> {
   const sides = height > 0 ? shapes[shape] : null;
@@ -43,6 +54,15 @@ export class DestinationPicture {
 
   get picture(): Picture {
     return { height: Number(this.height.value), fps: Number(this.fps.value), shape: this.shape.disabled ? "" : this.shape.value as Shape };
+  }
+
+  /** Shows a picture; a number that is not in the lists is shown as "as sent". */
+  fill({ fps, height, shape }: Picture): void {
+    for (const [list, value] of [[this.height, String(height)], [this.fps, String(fps)], [this.shape, shape]] as const) {
+      const [first, ...others] = list.options;
+      list.value = others.some((one) => one.value === value) ? value : first?.value ?? "";
+    }
+    this.arrange();
   }
 
   /** A shape needs a size. */

@@ -1,5 +1,6 @@
 import { destinationProblems, holdsSecret, nameOf, plainName, playCommand, withoutKey, type Destination, type Saved } from "./address.ts";
 import { backupTitle, stepWords, unfinished, verdict, type Checked, type CheckStep } from "./check.ts";
+import { asSent, DestinationPicture } from "./destination-picture.ts";
 import { copy, create, element, setHidden, setText, showAlert, showProblem, stamp } from "./dom.ts";
 import type { Failure } from "./failure.ts";
 import * as format from "./format.ts";
@@ -62,6 +63,7 @@ export class DestinationView {
   private around: Surroundings = { count: 1, busy: false, sending: false, known: true, streamName: "", namePrefix: undefined, maySave: false };
   private spot: Place = { first: true, last: true, number: 0 };
   private readonly saveForm: SaveForm;
+  private readonly picture: DestinationPicture;
   private filled: Kind = "server"; // the kind for which the address was entered
   private readonly addresses = new Map<Kind | "", string>(); // of the listed platforms; "" is for all other kinds
 
@@ -70,6 +72,7 @@ export class DestinationView {
     after ? after.after(this.root) : list.append(this.root);
     this.platform.append(...listed.map((kind) => new Option(presets[kind].label, kind)));
     this.saveForm = new SaveForm(key, handlers.save);
+    this.picture = new DestinationPicture(key);
     for (const field of [...this.root.querySelectorAll<HTMLInputElement>("input[type=radio]"), this.platform]) {
       field.addEventListener("change", () => {
         this.clearCheck();
@@ -128,7 +131,7 @@ export class DestinationView {
 
   /** The destination with its key, its name, and whether the stream goes there. */
   get saved(): Saved {
-    return { ...this.destination, id: this.id, name: plainName(this.input("called").value), on: this.on };
+    return { ...this.destination, id: this.id, name: plainName(this.input("called").value), on: this.on, picture: this.picture.picture };
   }
 
   /** What the browser is to keep; null for nothing. */
@@ -160,7 +163,8 @@ export class DestinationView {
   }
 
   /** keep: the browser keeps the destination; with its key, if there is one. */
-  fill(to: Destination, { name = "", on = true, keep = false }: { name?: string; on?: boolean; keep?: boolean } = {}): void {
+  fill(to: Destination, { name = "", on = true, keep = false, picture = asSent }: Partial<Saved> & { keep?: boolean } = {}): void {
+    this.picture.fill(picture);
     this.choose(to.kind);
     this.filled = to.kind;
     if (to.kind === "named") {

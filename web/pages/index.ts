@@ -12,7 +12,7 @@ import { Broadcast } from "./broadcast.ts";
 import { Capture } from "./capture.ts";
 import { checkDestination, type CheckStep } from "./check.ts";
 import { loadConfig, type Config } from "./config.ts";
-import { DestinationPicture, pictureRequest, type Picture } from "./destination-picture.ts";
+import { pictureRequest } from "./destination-picture.ts";
 import type { DestinationView } from "./destination-view.ts";
 import { element } from "./dom.ts";
 import { obstacle, permitted, type Choice, type Quality } from "./devices.ts";
@@ -51,7 +51,6 @@ import { explain, lostWords, qualityWords } from "./words.ts";
 /** A destination on the page, and the state of its push. */
 interface Entry {
   view: DestinationView;
-  picture: DestinationPicture;
   state: PushState;
 }
 
@@ -289,9 +288,9 @@ async function findDestinations(): Promise<string[]> {
  * The request for a push that waits while the stream is away. The options of a request replace those of a destination that the server keeps, so
  * without knowing these, the page gives none.
  */
-function startRequest(name: string, to: Destination, picture: Picture): PushRequest {
+function startRequest(name: string, to: Saved): PushRequest {
   const options = to.kind === "named" ? keptOptions.get(to.address) : {};
-  const { options: fit, ...size } = pictureRequest(picture);
+  const { options: fit, ...size } = pictureRequest(to.picture);
   const ends = options?.onSourceLoss === "end";
   return { ...pushRequest(name, to), ...size, ...((options || fit) && { options: { ...(!ends && holding()), ...options, ...fit } }) };
 }
@@ -442,7 +441,7 @@ function addDestination(to: Destination & Partial<Saved>, keep = false, after: D
     save: (name) => saveOnServer(destination, name),
   }, after);
   destination.fill(to, { ...to, keep });
-  entries.set(key, { view: destination, picture: new DestinationPicture(key), state: initialPush });
+  entries.set(key, { view: destination, state: initialPush });
   view.arrange();
   return destination;
 }
@@ -596,7 +595,7 @@ function start(): void {
     ticket: () => ticket(inputs.name, inputs.token, takeOver),
     ...sending(),
     pushes: new Map(goesOn ? [] : ordered().filter(([, entry]) => entry.view.on)
-      .map(([key, entry]) => [key, startRequest(inputs.name, entry.view.destination, entry.picture.picture)])),
+      .map(([key, entry]) => [key, startRequest(inputs.name, entry.view.saved)])),
   });
 }
 
@@ -610,7 +609,7 @@ function startDestination(key: number): void {
     return;
   }
   store();
-  void broadcast.startPush(key, startRequest(view.inputs.name, entry.view.destination, entry.picture.picture));
+  void broadcast.startPush(key, startRequest(view.inputs.name, entry.view.saved));
 }
 
 /** The streams of the show that this server has: the stream itself, and what gets back to its own RTMP port. */

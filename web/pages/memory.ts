@@ -1,4 +1,5 @@
 import { plainName, type Saved } from "./address.ts";
+import { pictureIn } from "./destination-picture.ts";
 import type { QualityName } from "./devices.ts";
 import { presets, type Preset } from "./presets.ts";
 import { validWishes, type Wishes } from "./quality.ts";
@@ -111,7 +112,7 @@ function withoutSecrets(one: Saved): Saved {
 function list(stored: unknown): Saved[] {
   return (Array.isArray(stored) ? stored : []).filter(valid).map((one, i) => ({
     kind: one.kind, address: one.address, key: one.key, id: typeof one.id === "string" ? one.id : `old-${i}`,
-    name: typeof one.name === "string" ? plainName(one.name) : "", on: one.on !== false,
+    name: typeof one.name === "string" ? plainName(one.name) : "", on: one.on !== false, picture: pictureIn(one.picture),
   }));
 }
 

@@ -164,3 +164,38 @@ test("a destination gets another picture", async (t) => {
   const { fps, height, options, width } = JSON.parse(mock.last("POST /rest-api/push/startup").body);
   assert.deepEqual({ fps, height, options, width }, { fps: 25, height: 1280, width: 720, options: { onSourceLoss: "hold", fit: "letterbox" } });
 });
+
+test("the picture of a destination is copied with it, and is there after a reload and on another day", async (t) => {
+  const { mock, page, phase, start } = await open(t);
+  const picture = (n) => page.evaluate((i) => ["height", "fps", "shape"].map((id) => document.getElementById(`${id}-${i}`).value), n);
+  await page.locator("#where-1 .more summary").click();
+  await page.locator("#height-1").selectOption("720");
+  await page.locator("#fps-1").selectOption("25");
+  await page.locator("#shape-1").selectOption("upright");
+  await page.locator("#duplicate-1").click();
+  assert.deepEqual(await picture(2), ["720", "25", "upright"]);
+  await page.locator("#address-2").fill("rtmp://one.example/live");
+  await page.locator("label:has(#keep-2)").click();
+  await page.locator("#where-2 .more summary").click();
+  await page.locator("#height-2").selectOption("480");
+  await start();
+  await phase("live");
+  await page.locator("#go").click();
+  await phase("idle");
+  await page.reload();
+  await page.waitForFunction(() => document.getElementById("shape-2"));
+  assert.deepEqual([await picture(1), await picture(2)], [["720", "25", "upright"], ["480", "25", "upright"]]);
+
+  await page.evaluate(() => { // another day, and what another version may have stored
+    sessionStorage.clear();
+    const [one] = JSON.parse(localStorage.getItem("transponder.destinations"));
+    const other = (id, picture) => ({ ...one, id, address: `rtmp://${id}.example/live`, picture });
+    localStorage.setItem("transponder.destinations", JSON.stringify([one, other("old"), other("odd", { height: 77, fps: "25", shape: "constructor" }), other("text", "x")]));
+  });
+  await page.reload();
+  await page.waitForFunction(() => document.getElementById("shape-4"));
+  assert.deepEqual([await picture(1), await picture(2), await picture(3), await picture(4)], [["480", "25", "upright"], ...Array(3).fill(["0", "0", ""])]);
+  await start("again");
+  await phase("live");
+  assert.deepEqual(mock.requests.filter(({ what }) => what === "POST /rest-api/push/startup").slice(-4).map(({ body }) => JSON.parse(body).height), [854, undefined, undefined, undefined]);
+});
