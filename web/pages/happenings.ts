@@ -96,5 +96,7 @@ function told(name: string, { failure, phase, push }: PushState): string {
   if (phase === "stopping" || !push) {
     return "";
   }
-  return sentences(t("{state}.", { state: pushWords(push.status, name) }), push.reason === "" ? "" : explain(pushFailure(push.reason, "")).title);
+  const words = pushWords(push.status, name);
+  const state = words.includes(name) ? t("{state}.", { state: words }) : t("{name}: {state}.", { name, state: words });
+  return sentences(state, push.reason === "" ? "" : explain(pushFailure(push.reason, "")).title);
 }

@@ -177,7 +177,10 @@ const microphone = new MicrophoneView({
 const sources = new Sources({
   changed: showStream,
   use: (track) => broadcast.replaceTrack(track),
-  open: () => pick(),
+  open: () => {
+    view.showDeviceProblem(null); // it was about other devices
+    return pick();
+  },
   name: () => view.inputs.name,
 });
 sources.stage.wishes.volume = microphone.volume;
@@ -614,7 +617,8 @@ function startDestination(key: number): void {
 
 /** The streams of the show that this server has: the stream itself, and what gets back to its own RTMP port. */
 function arrivals(): Arrival[] {
-  const ours = new RegExp(`^rtmp://(localhost|127\\.0\\.0\\.1|\\[::1\\])${config?.rtmpPort === 1935 ? "(:1935)?" : `:${config?.rtmpPort}`}/`);
+  const here = location.hostname.replace(/[^a-z0-9-]/g, "\\$&"); // by the name or address by which this page was opened
+  const ours = new RegExp(`^rtmp://(localhost|127\\.0\\.0\\.1|\\[::1\\]|${here})${config?.rtmpPort === 1935 ? "(:1935)?" : `:${config?.rtmpPort}`}/`);
   const back = [...entries.values()].flatMap(({ state: { phase, push }, view: { name } }) => (
     phase === "live" && push && !push.secretName && ours.test(push.rtmpUrl) ? [{ name: push.streamName, label: t("At {name}", { name }) }] : []));
   return [{ name: view.inputs.name, label: t("The stream itself") }, ...back];

@@ -45,6 +45,7 @@ export class RecordView {
         void navigator.storage.persist().catch(() => undefined); // otherwise the browser may clear the storage when the disk is short
       }
       this.arrange();
+      void this.showRoom();
     });
     void this.refresh();
   }
@@ -112,7 +113,8 @@ export class RecordView {
     const bytes = await room().catch(() => null);
     const left = bytes === null || this.kbps === 0 ? "" : roomWords((bytes * 8) / this.kbps);
     if (this.old === "off" && !this.box.disabled) {
-      setText(this.note, sentences(t("What is sent is also written into this browser, so a bad line costs no footage."), left));
+      setText(this.note, sentences(this.box.checked ? t("What is sent is also written into this browser, so a bad line costs no footage.")
+        : t("What is sent can also be written into this browser, so a bad line costs no footage."), left));
     }
   }
 

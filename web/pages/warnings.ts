@@ -161,7 +161,8 @@ function findUpload({ health, missing, wantedKbps }: Observation, add: Add): voi
 function findDestination(name: string, { failure, phase, push }: PushState, add: Add): void {
   if (phase === "idle" || phase === "stopping") {
     if (failure) {
-      add(`ended ${name}`, 0, t("{name} does not get the stream.", { name }), explain(failure).title);
+      const { advice, title } = explain(failure);
+      add(`ended ${name}`, 0, t("{name} does not get the stream.", { name }), sentences(title, advice));
     }
     return;
   }

@@ -38,7 +38,7 @@ const words: Record<Reason, Sentences> = {
   },
   no_device: {
     title: "No such camera or microphone is connected.",
-    advice: "Plug one in, or pick another in the lists, then try again. Without a microphone, pick “No sound”.",
+    advice: "Plug one in, or pick another in the lists, then try again. Without a camera, press “Turn off camera”; without a microphone, pick “No sound”.",
   },
   device_busy: {
     title: "The camera or the microphone could not be opened.",

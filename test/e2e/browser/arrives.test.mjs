@@ -14,6 +14,18 @@ before(async () => {
 }, { timeout: 60_000 });
 after(() => browser?.close());
 
+test("a destination on the server's own port, by the name in the address of the page", async (t) => {
+  const { page, phase, start } = await openStudio(t, browser, (mock) => {
+    mock.find = () => [push({ rtmpUrl: "rtmp://studio.localhost/live" }), push({ mediaSessionId: "2", rtmpUrl: "rtmp://studioxlocalhost/live" })];
+  }, { address: (base) => base.replace("localhost", "studio.localhost") });
+  await page.locator("#address-1").fill("rtmp://studio.localhost/live");
+  await start("show");
+  await phase("live");
+  await page.locator("#arrives > summary").click();
+  await page.locator("#arrival-watch").waitFor();
+  assert.deepEqual(await page.locator("#arrival option").allInnerTexts(), ["The stream itself", "At studio.localhost"]);
+});
+
 test("the stream itself, and a destination on the server's own port", async (t) => {
   const { mock, page, phase, start, text, errors } = await openStudio(t, browser, (mock) => {
     mock.find = () => [push(), push({ mediaSessionId: "2", rtmpUrl: "rtmp://far.example/live", streamName: "rtmp_far" })];

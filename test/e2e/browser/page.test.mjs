@@ -718,6 +718,23 @@ describe("camera and microphone", () => {
     });
   }
 
+  test("a microphone without a camera", async (t) => {
+    const { mock, page, phase, start, text } = await open(t, undefined, { permitted: false });
+    await page.evaluate(() => {
+      const { getUserMedia } = navigator.mediaDevices;
+      navigator.mediaDevices.getUserMedia = (wanted) => (wanted.video ? Promise.reject(new DOMException("no", "NotFoundError")) : getUserMedia.call(navigator.mediaDevices, wanted));
+    });
+    await page.locator("#open").click();
+    await page.locator("#device-problem").waitFor();
+    assert.match(await text("device-problem"), /Without a camera, press “Turn off camera”/);
+    await page.locator("#camera-off").click();
+    await page.locator("#device-problem").waitFor({ state: "hidden" });
+    await start();
+    await phase("live");
+    await until(async () => (await mock.framesReceived()) > 5, "the card at the far end");
+    assert.equal(await page.locator("#device-problem").isVisible(), false);
+  });
+
   test("a page that is not secure", async (t) => {
     const all = await open(t, undefined, { address: (base) => base.replace("localhost", "insecure.test") });
     assert.match(await all.text("device-problem"), /secure pages/);

@@ -146,13 +146,18 @@ test("what happens in a show, in words", () => {
     "The server does not get the stream. The server does not answer. The page brings it back.", "The server gets the stream again."]);
 
   const push = (status, fields = {}) => all.push(1, "YouTube", { ...initialPush, phase: "live", push: { status, reason: "" }, ...fields });
+  push("STARTING", { phase: "pushing" });
   push("PUBLISHING");
   push("PUBLISHING");
   push("RECONNECTING", { push: { status: "RECONNECTING", reason: "peer_closed" } });
   all.push(1, "YouTube", { ...initialPush, failure: new Failure("key_rejected") });
   all.push(2, "Twitch", initialPush); // nothing has begun there
-  assert.deepEqual(said(), ["Live on YouTube.", "Connection to YouTube lost; trying again. The destination closed the connection.",
+  assert.deepEqual(said(), ["YouTube: Waiting for the first picture.", "Live on YouTube.", "Connection to YouTube lost; trying again. The destination closed the connection.",
     "YouTube does not get the stream. The destination refused the stream name or key."]);
+
+  stream("waiting", { elsewhere: true });
+  stream("waiting");
+  assert.deepEqual(said(), ["Another device sends the show.", "The destinations wait for the stream."]);
 
   all.warn([{ code: "black", title: "The picture is black." }]);
   all.warn([{ code: "black", title: "The picture is black." }]);

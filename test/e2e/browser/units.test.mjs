@@ -698,7 +698,7 @@ describe("warnings", () => {
     ["a destination has much to wait for", { destinations: [live({ queuedMs: 4000 })] }, 2, "late YouTube", /lower quality/],
     ["a destination is connected again", { destinations: [live({ status: "RECONNECTING", reason: "peer_closed" })] }, 0, "lost YouTube", /closed the connection.*by itself/],
     ["a destination has refused", { destinations: [live({ status: "PUBLISHING" }), { name: "Twitch", state: { ...initialPush, failure: new Failure("key_rejected") } }] }, 0,
-      "ended Twitch", /Twitch does not get the stream.*refused/],
+      "ended Twitch", /Twitch does not get the stream\. The destination refused the stream name or key\. .*key.*\./],
     ["key frames are too far apart", { destinations: [live({ health: [{ code: "key_interval", info: "There are 8.0 s between key frames." }] })] }, 0,
       "key_interval YouTube", /YouTube.*8\.0 s between/],
   ]) {
