@@ -793,6 +793,7 @@ function join(found: Map<number, PushInfo>): void {
   }
   element("proposal", HTMLElement).hidden = true;
   broadcast.adopt(view.inputs.name, found, ![...found.values()].some(({ status }) => isWaiting(status)));
+  element("status", HTMLElement).scrollIntoView({ block: "nearest" }); // on a phone it lies far below
 }
 
 /** Somebody has signed in: now the page may learn that the show of its link runs. */

@@ -98,9 +98,11 @@ describe("a link to a show that runs", () => {
     assert.equal(mock.count("POST /whip/show"), 0, "nothing is sent yet");
     await looks(page, "elsewhere");
 
+    await page.setViewportSize({ width: 360, height: 780 });
     await page.reload();
     await phase("waiting");
     assert.ok(taken(await text("state")));
+    await page.waitForFunction(() => document.getElementById("go").getBoundingClientRect().bottom <= innerHeight); // it can be pressed without a search
     await page.waitForFunction(() => document.getElementById("video").videoWidth > 0);
     await page.locator("#go").click();
     await state("Live on all 2 destinations");
