@@ -123,6 +123,10 @@ func visit(ctx context.Context, one rtc.ICEServer, media []netip.Addr) (stage, e
 		return reached, orLate(ctx, err)
 	}
 	relay, err := c.AllocateWithContext(ctx)
+	var refused *stun.TurnError
+	if errors.As(err, &refused) && refused.ErrorCodeAttr.Code == stun.CodeStaleNonce { // asks for another try (RFC 8489 §9.2.5), as one of several servers at an address does
+		relay, err = c.AllocateWithContext(ctx)
+	}
 	if err != nil {
 		return allocated, orLate(ctx, err)
 	}

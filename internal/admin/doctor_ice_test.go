@@ -3,14 +3,17 @@ package admin
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/pion/logging"
+	"github.com/pion/stun/v4"
 	"github.com/pion/turn/v5"
 
 	"transponder/internal/config"
@@ -20,14 +23,18 @@ import (
 )
 
 // relayed is a TURN server that shares the secret "hunter2", and knows a user "u" with the password "p". It relays to 192.0.2.9 only.
-type relayed struct{ udp, tcp, tls string } // host:port
+type relayed struct{ udp, forgetful, tcp, tls string } // host:port
 
 func startTURN(t *testing.T, certificate tls.Certificate) relayed {
 	t.Helper()
-	pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	listen := func() net.PacketConn {
+		pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pc
 	}
+	pc, again := listen(), &forgetful{PacketConn: listen()}
 	plain, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +55,9 @@ func startTURN(t *testing.T, certificate tls.Certificate) relayed {
 			}
 			return temporary(a)
 		},
-		PacketConnConfigs: []turn.PacketConnConfig{{PacketConn: pc, RelayAddressGenerator: relay, PermissionHandler: only}},
+		PacketConnConfigs: []turn.PacketConnConfig{
+			{PacketConn: pc, RelayAddressGenerator: relay, PermissionHandler: only}, {PacketConn: again, RelayAddressGenerator: relay, PermissionHandler: only},
+		},
 		ListenerConfigs: []turn.ListenerConfig{
 			{Listener: plain, RelayAddressGenerator: relay, PermissionHandler: only}, {Listener: secured, RelayAddressGenerator: relay, PermissionHandler: only},
 		},
@@ -57,7 +66,29 @@ func startTURN(t *testing.T, certificate tls.Certificate) relayed {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { server.Close() })
-	return relayed{pc.LocalAddr().String(), plain.Addr().String(), secured.Addr().String()}
+	return relayed{pc.LocalAddr().String(), again.LocalAddr().String(), plain.Addr().String(), secured.Addr().String()}
+}
+
+// forgetful spoils the nonce in the first answer that a TURN server gives, as if another server had to take the next request.
+type forgetful struct {
+	net.PacketConn
+
+	spoilt atomic.Bool
+}
+
+func (f *forgetful) WriteTo(b []byte, to net.Addr) (int, error) {
+	m := &stun.Message{Raw: b}
+	var nonce stun.Nonce
+	if m.Decode() == nil && nonce.GetFrom(m) == nil && !f.spoilt.Swap(true) {
+		realm, code := stun.Realm{}, stun.ErrorCodeAttribute{}
+		if err := errors.Join(realm.GetFrom(m), code.GetFrom(m)); err != nil {
+			return 0, err
+		}
+		m = stun.MustBuild(stun.NewTransactionIDSetter(m.TransactionID), m.Type, &code, stun.NewNonce("forgotten"), realm)
+		_, err := f.PacketConn.WriteTo(m.Raw, to)
+		return len(b), err
+	}
+	return f.PacketConn.WriteTo(b, to)
 }
 
 // The doctor goes to STUN and TURN servers as a client would, and says what is wrong in words. It shows no password.
@@ -88,6 +119,7 @@ func TestDoctorOfICEServers(t *testing.T) {
 		{"STUN over TCP", "stun:" + s.tcp + "?transport=tcp", secret, now, known, bad, "must be"},
 		{"TURN", "turn:" + s.udp, secret, now, known, good, "lets clients reach this server"},
 		{"TURN over TCP", "turn:" + s.tcp + "?transport=tcp", secret, now, known, good, "lets clients reach this server"},
+		{"TURN that asks for another try", "turn:" + s.forgetful, secret, now, known, good, "lets clients reach this server"},
 		{"a password of its own", "turn:" + s.udp, rtc.ICEServers{User: "u", Password: "p"}, now, known, good, "takes the name and the password"},
 		{"another secret", "turn:" + s.udp, rtc.ICEServers{Secret: "hunter3"}, now, known, bad, "turn_secret must be its static-auth-secret"},
 		{"another password", "turn:" + s.udp, rtc.ICEServers{User: "u", Password: "q"}, now, known, bad, "correct turn_user and turn_password"},
