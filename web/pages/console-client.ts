@@ -1,4 +1,3 @@
-import { inTime } from "./http.ts";
 import { Fields, type Rest } from "./rest.ts";
 
 /** A stream that somebody publishes to the server, or plays from it. */
@@ -28,9 +27,6 @@ export interface PublisherInfo extends StreamInfo {
   jitterMs: number | null;
   roundTripMs: number | null;
 }
-
-/** How long a picture may take: the publisher's next key frame may be some seconds away. */
-const snapshotMs = 12_000;
 
 /** A session of the Web SDK's signalling. */
 export interface SessionInfo {
@@ -74,12 +70,6 @@ export class ConsoleClient {
     const all = (await this.rest.search("/stream/find", { name })).map((one) => new Fields(one));
     const publisher = all.find((one) => one.flag("published") && !one.flag("standby"));
     return publisher ? { publisher: parsePublisher(publisher), players: all.filter((one) => !one.flag("published")).length } : null;
-  }
-
-  /** A picture of a stream as it looks now. */
-  snapshot(name: string, signal: AbortSignal): Promise<Blob> {
-    return inTime(snapshotMs, signal, (either) =>
-      this.rest._request(`/stream/snapshot?${new URLSearchParams({ name })}`, { signal: either }, (response) => response.blob()));
   }
 
   /** The names and labels of the destinations that the person at the page may push to. */

@@ -8,6 +8,8 @@ export interface PlaybackOptions {
   name: string;
   /** An access token; "" for none. */
   token: string;
+  /** The server lets this page play. Media come some moments later. */
+  onAccepted: () => void;
   /** The publisher has left, and the server waits for it; or it is back. */
   onAway: (away: boolean) => void;
 }
@@ -86,6 +88,7 @@ export class Playback {
     await this.pc.setLocalDescription();
     await this.gathered(signal);
     const { answer, events } = await this.post(offers, signal);
+    this.options.onAccepted();
     try {
       await this.pc.setRemoteDescription({ type: "answer", sdp: answer });
     } catch (error) {

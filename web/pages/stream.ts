@@ -20,6 +20,7 @@ import { Rest } from "./rest.ts";
 import { Rows } from "./rows.ts";
 import { may, Sessions, type Session } from "./session.ts";
 import { SignIn } from "./sign-in.ts";
+import { snapshot } from "./snapshot.ts";
 import { consoleWords } from "./words.ts";
 
 const pollMs = 2000;
@@ -161,15 +162,6 @@ function lossSince(before: PublisherInfo | null, now: PublisherInfo | null): num
   return came + lost > 0 && lost >= 0 ? lost / (came + lost) : null;
 }
 
-function dataUrl(blob: Blob): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const reader = new FileReader();
-    reader.addEventListener("load", () => resolve(String(reader.result)));
-    reader.addEventListener("error", () => reject(reader.error));
-    reader.readAsDataURL(blob); // the policy of the pages allows no address of an object
-  });
-}
-
 /** Shows the stream as it looks, as long as it is published and somebody looks at the page. */
 async function showPictures(): Promise<void> {
   for (;;) {
@@ -178,7 +170,7 @@ async function showPictures(): Promise<void> {
       picture.hidden = picture.hidden !== false || of === null;
     } else {
       try {
-        picture.src = await dataUrl(await server.snapshot(name, forever));
+        picture.src = await snapshot(rest, name, forever);
         picture.alt = t("The stream {name} at {time}", { name: shownName, time: format.moment(Date.now(), Date.now()) });
         picture.hidden = false;
         failed = null;

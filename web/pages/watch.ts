@@ -8,6 +8,7 @@ import { Playback } from "./playback.ts";
 import { askPass } from "./pass.ts";
 import { Rest } from "./rest.ts";
 import { may, Sessions } from "./session.ts";
+import { snapshot } from "./snapshot.ts";
 import { Watcher, type Sight } from "./watcher.ts";
 import { sightWords } from "./words.ts";
 
@@ -21,13 +22,17 @@ const sessions = new Sessions(rest, () => watcher.wake());
 const video = element("video", HTMLVideoElement);
 let pass = link;
 let asked = false; // the server has given a token that it has not taken yet
+let poster = new AbortController(); // is aborted when its picture is no longer wanted
 
 const watcher = new Watcher((options, signal) => Playback.open(options, signal), name, async () => pass, {
   sight: (sight, failure) => void show(sight, failure),
+  accepted: () => void showPoster(),
   playback: (playback) => {
     if (playback) {
       video.srcObject = playback.stream;
       void video.play().catch(() => undefined); // without sound, browsers play at once
+    } else {
+      removePoster();
     }
     asked &&= playback === null;
     video.controls = playback !== null;
@@ -58,6 +63,26 @@ async function show(sight: Sight, failure: Failure | null): Promise<void> {
   element("again", HTMLElement).hidden = sight !== "unauthorized" && sight !== "forbidden" && sight !== "failed";
   document.title = `${sight === "playing" ? "● " : ""}${name} – Transponder`;
   document.body.dataset["sight"] = sight;
+}
+
+/** Shows the stream as it looks until it plays: until it has come, or, where a browser plays nothing by itself, until the viewer wants it. */
+async function showPoster(): Promise<void> {
+  removePoster();
+  const { signal } = poster = new AbortController();
+  const viewer = new Rest();
+  viewer.token = pass;
+  try {
+    const picture = await snapshot(viewer, name, signal);
+    signal.throwIfAborted();
+    video.poster = picture;
+  } catch {
+    // it has gone, has no picture, or the server makes none
+  }
+}
+
+function removePoster(): void {
+  poster.abort();
+  video.removeAttribute("poster");
 }
 
 /** Gets a token that may play the stream, if somebody has signed in who may give one. WHEP takes no cookies. */

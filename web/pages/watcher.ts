@@ -18,6 +18,8 @@ export type Sight =
 
 export interface Audience {
   sight: (sight: Sight, failure: Failure | null) => void;
+  /** The server lets this page play, and the stream has not come yet. */
+  accepted?: () => void;
   /** The session that plays; null when it has ended. */
   playback: (playback: Playback | null) => void;
 }
@@ -69,7 +71,7 @@ export class Watcher {
   /** Resolves to null when a session has ended that has played. */
   private async play(signal: AbortSignal): Promise<null> {
     const playback = await this.open({
-      name: this.name, token: await this.token(), onAway: (away) => this.audience.sight(away ? "interrupted" : "playing", null),
+      name: this.name, token: await this.token(), onAccepted: () => this.audience.accepted?.(), onAway: (away) => this.audience.sight(away ? "interrupted" : "playing", null),
     }, signal);
     try {
       this.seen = true;

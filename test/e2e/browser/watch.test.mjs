@@ -5,6 +5,7 @@ import { createServer } from "node:http";
 import { after, before, describe, test } from "node:test";
 import { faults, inEveryLook, photograph } from "./lib/accessibility.mjs";
 import { launch, watchConsole } from "./lib/browser.mjs";
+import { jpeg } from "./lib/console-world.mjs";
 import { MockServer } from "./lib/mock-server.mjs";
 import { until } from "./lib/studio-page.mjs";
 
@@ -16,13 +17,14 @@ before(async () => {
 after(() => browser?.close());
 
 /** Opens the page of a stream. status answers offers: what the number of the offer and its headers deserve. */
-async function open(t, { path = "watch/show", status = () => 404, setUp = () => undefined } = {}) {
+async function open(t, { path = "watch/show", status = () => 404, setUp = () => undefined, script = () => undefined } = {}) {
   const mock = await MockServer.start(browser);
   mock.whep = status;
   setUp(mock);
   const context = await browser.newContext({ viewport: { width: 640, height: 360 } });
   const page = await context.newPage();
   page.setDefaultTimeout(15_000);
+  await page.addInitScript(script);
   const errors = watchConsole(page);
   t.after(async () => {
     await context.close();
@@ -65,6 +67,37 @@ test("not live yet, live, ended, and back by itself", async (t) => {
   assert.equal(await page.locator("#video").evaluate((video) => video.muted), false); // as the viewer has left it
   await page.goto("about:blank");
   await until(() => mock.count("DELETE /whep/show/session-1") >= 1, "the end of the session");
+});
+
+test("the stream as it looks stands there until it plays", async (t) => {
+  const { mock, page, plays, says } = await open(t, {
+    path: "watch/show#token=tpk_1", status: () => 201, setUp: (mock) => (mock.methods["stream/snapshot"] = () => jpeg),
+    script: () => {
+      const really = RTCPeerConnection.prototype.setRemoteDescription;
+      const held = new Promise((resolve) => (globalThis.letIn = resolve));
+      RTCPeerConnection.prototype.setRemoteDescription = async function (...values) {
+        await held;
+        return really.apply(this, values);
+      };
+    },
+  });
+  const poster = () => page.locator("#video").getAttribute("poster");
+  await page.waitForFunction(() => document.getElementById("video").poster.startsWith("data:image/jpeg;base64,"));
+  const { query, headers } = mock.last("GET /rest-api/stream/snapshot");
+  assert.deepEqual([new URLSearchParams(query).get("name"), headers.authorization], ["show", "Bearer tpk_1"]);
+  await says(/Connecting/);
+  assert.match(await page.locator("#cover").evaluate((cover) => getComputedStyle(cover).backgroundImage), /none/); // the picture shines through
+  await inEveryLook(page, async (look) => {
+    assert.deepEqual(await faults(page), [], look);
+    await photograph(page, `watch-poster-${look}`);
+  });
+  await page.evaluate(() => globalThis.letIn());
+  await plays();
+  mock.whep = () => 404;
+  await mock.endShow(404);
+  await says(/has ended/);
+  assert.equal(await poster(), null);
+  assert.equal(mock.count("GET /rest-api/stream/snapshot"), 1); // whoever may not play it, or comes too early, does not ask
 });
 
 test("a server that goes away and comes back", async (t) => {
