@@ -760,9 +760,10 @@ async function begin(): Promise<void> {
 /** What the link that opened the page proposes. */
 async function findProposal(): Promise<{ name: string; ask: () => Promise<Destination[]> } | null> {
   try {
-    const { proposalIn, propose } = await pieces.share.get();
-    const proposal = proposalIn(location.search);
-    return proposal && { name: proposal.name, ask: () => propose(proposal) };
+    const { leftOutOf, proposalIn, propose } = await pieces.share.get();
+    const proposal = proposalIn(location.search) ?? { name: "", destinations: [] };
+    const leftOut = leftOutOf(location.search);
+    return { name: proposal.name, ask: () => propose(proposal, leftOut) };
   } catch (error) {
     broadcast.report(asFailure(error));
     return null;

@@ -23,6 +23,21 @@ export function proposalIn(search: string): Proposal | null {
   return proposal.name !== "" || destinations.length > 0 ? proposal : null;
 }
 
+/**
+ * What of an address cannot be proposed, in sentences. They repeat nothing of it, because a stranger may have written it to be read on this page.
+ */
+export function leftOutOf(search: string): string[] {
+  const given = new URLSearchParams(search);
+  const [name, to] = [given.get("name") ?? "", given.getAll("to")];
+  return [
+    name === "" || nameProblem(name) === "" ? "" : t("The name of its stream is left out. {why}", { why: nameProblem(name) }),
+    to.slice(0, most).every((one) => destinationIn(one) !== null) ? ""
+      : t("A destination is left out: it must be an address that begins with rtmp:// or rtmps://, the name of a platform, or destination:// with a name."),
+    to.length <= most ? "" : t("Only its first {count} destinations are taken.", { count: most }),
+    given.has("key") ? t("Its key is left out: keys do not belong into links, where others read them. Enter it yourself.") : "",
+  ].filter((sentence) => sentence !== "");
+}
+
 function destinationIn(text: string): Destination | null {
   const saved = /^destination:\/\/([a-z0-9][a-z0-9._-]{0,63})$/.exec(text)?.[1];
   if (saved !== undefined) {

@@ -3,12 +3,25 @@ import { create, element } from "./dom.ts";
 import { t } from "./language.ts";
 import { proposedWords, type Proposal } from "./link.ts";
 
-/** Asks what to do with the proposal of a link. Resolves to its destinations if the person wants them. */
-export function propose({ name, destinations }: Proposal): Promise<Destination[]> {
+/**
+ * Asks what to do with the proposal of a link, and says what of it is left out. Resolves to its destinations if the person wants them.
+ */
+export function propose({ name, destinations }: Proposal, leftOut: string[]): Promise<Destination[]> {
+  const box = element("proposal", HTMLElement);
   if (destinations.length === 0) {
+    if (leftOut.length > 0) {
+      const done = create("button", "button plain small", t("OK"));
+      done.type = "button";
+      done.addEventListener("click", () => {
+        box.hidden = true;
+      });
+      const buttons = create("div", "actions");
+      buttons.append(done);
+      box.replaceChildren(create("strong", "", t("The link that opened this page cannot be used as it is.")), sentences(leftOut), buttons);
+      box.hidden = false;
+    }
     return Promise.resolve([]);
   }
-  const box = element("proposal", HTMLElement);
   const [yes, no] = [create("button", "button quiet small", t("Add to this show")), create("button", "button plain small", t("Ignore"))];
   const buttons = create("div", "actions");
   buttons.append(yes, no);
@@ -22,7 +35,7 @@ export function propose({ name, destinations }: Proposal): Promise<Destination[]
     create("strong", "", t("A link proposes where your camera is sent.")),
     create("span", "", name === "" ? t("Add this only if you trust whoever gave you the link. Nothing is sent before you press Start.")
       : t("Add this only if you trust whoever gave you the link, which also names the stream {name}. Nothing is sent before you press Start.", { name })),
-    list, buttons,
+    list, ...(leftOut.length > 0 ? [sentences(leftOut)] : []), buttons,
   );
   box.hidden = false;
   for (const button of [yes, no]) {
@@ -36,4 +49,10 @@ export function propose({ name, destinations }: Proposal): Promise<Destination[]
     yes.addEventListener("click", answer(destinations));
     no.addEventListener("click", answer([]));
   });
+}
+
+function sentences(texts: string[]): HTMLUListElement {
+  const list = create("ul");
+  list.append(...texts.map((text) => create("li", "", text)));
+  return list;
 }

@@ -9,7 +9,7 @@ import type { Rest } from "./rest.ts";
 import { may, type Session } from "./session.ts";
 import { explain } from "./words.ts";
 
-export { proposalIn } from "./link.ts";
+export { leftOutOf, proposalIn } from "./link.ts";
 export { propose } from "./proposal.ts";
 
 /** How long a link with a token lets viewers in. */

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { proposalIn, proposalLink, viewerLink } from "./.build/web/pages/link.js";
+import { leftOutOf, proposalIn, proposalLink, viewerLink } from "./.build/web/pages/link.js";
 import { launch } from "./lib/browser.mjs";
 import { push } from "./lib/mock-server.mjs";
 import { scan } from "./lib/scan.mjs";
@@ -28,6 +28,15 @@ test("a link says the same again, without keys", () => {
   const secret = [to("server", "rtmp://me:SECRET@one.example/live"), to("server", "rtmp://one.example/live?token=SECRET"), to("custom", "rtmp://one.example/app/SECRET")];
   assert.equal(proposalLink("https://studio.example/", { name: "", destinations: secret }), "https://studio.example/");
   assert.equal(viewerLink("https://s.example", "acme/live show", "a+b"), "https://s.example/watch/acme%2Flive%20show#token=a%2Bb");
+});
+
+test("what of a link is left out", () => {
+  for (const [search, ...words] of [["?name=show&to=youtube&to=rtmp://a.example/b&utm_source=x"], ["?"], ["?name="], ["?name=..", /name.*dots alone/], ["?to=custom", /A destination/],
+    ["?to=rtmp://", /A destination/], [`?${"to=youtube&".repeat(10)}to=bad`, /first 10/], ["?name=a b&to=x&key=", /name/, /A destination/, /key/]]) {
+    const said = leftOutOf(search);
+    assert.equal(said.length, words.length, search);
+    words.forEach((wanted, i) => assert.match(said[i], wanted));
+  }
 });
 
 test("what is no proposal", () => {
@@ -59,6 +68,24 @@ describe("a link that was opened", () => {
     await phase("live");
     const started = mock.requests.filter(({ what }) => what === "POST /rest-api/push/startup").map(({ body }) => JSON.parse(body).rtmpUrl);
     assert.deepEqual(started, ["rtmp://localhost:1935/live"]);
+    assert.deepEqual(errors, []);
+  });
+
+  test("and says nothing that can be used", async (t) => {
+    const spoken = "Call+0800+now", { page, errors } = await open(t, `?name=${spoken}&to=http://${spoken}.example&key=${spoken}`);
+    const box = page.locator("#proposal");
+    await box.waitFor();
+    const words = await box.innerText();
+    for (const wanted of [/cannot be used as it is/, /name of its stream is left out\. Use only letters/, /A destination is left out/, /key is left out/]) {
+      assert.match(words, wanted);
+    }
+    assert.doesNotMatch(words, /0800/); // whoever makes a link has no voice on this page
+    await looks(page, "link-left-out");
+    await box.getByRole("button", { name: "OK" }).click();
+    assert.equal(await box.isVisible(), false);
+    await page.goto(`${page.url()}?name=show&${"to=youtube&".repeat(11)}`);
+    await box.waitFor();
+    assert.match(await box.innerText(), /Only its first 10 destinations are taken/);
     assert.deepEqual(errors, []);
   });
 
