@@ -663,9 +663,9 @@ async function readHealth(): Promise<void> {
   const reasons = [...entries.values()].map(({ state }) => (state.phase === "live" ? (state.push?.reason ?? "") : ""));
   const missing = reasons.find((reason) => reason.startsWith("source_")) ?? null;
   const measured = report ? health.read(report.values()) : null;
-  const picture = report && sources.cameraAlone ? await probe.read() : null;
+  const pictures = report && await probe.read(sources.areas);
   const warnings = warn(stream.phase !== "sending" ? null : {
-    at: Date.now(), picture, peak: meter?.peak ?? null, muted: meter !== null && view.muted, health: measured,
+    at: Date.now(), picture: pictures?.camera ?? null, screen: pictures?.screen ?? null, peak: meter?.peak ?? null, muted: meter !== null && view.muted, health: measured,
     wantedKbps: quality.chosen.maxBitrateKbps, missing,
     destinations: [...entries.values()].map((entry) => ({ name: entry.view.name, state: entry.state })), recording: footage.failure,
   });

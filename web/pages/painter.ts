@@ -1,4 +1,4 @@
-import { fit, type Place, type Scene, type Size, type Source } from "./scene.ts";
+import { edgeWidth, fit, type Place, type Scene, type Size, type Source } from "./scene.ts";
 
 /** A picture of a source, with its size. */
 export interface Picture extends Size {
@@ -43,7 +43,7 @@ function put(context: Context, picture: Picture, place: Place): void {
   }
   context.drawImage(picture.image, from.x, from.y, from.width, from.height, to.x, to.y, to.width, to.height);
   if (place.framed) {
-    context.lineWidth = Math.max(4, place.height / 40);
+    context.lineWidth = edgeWidth(place);
     context.strokeStyle = "#fff";
     context.stroke();
     context.restore();

@@ -1,3 +1,5 @@
+import type { Area, Source } from "./scene.ts";
+
 /** What can be seen in a picture. */
 export interface PictureReading {
   /** The brightest part, from 0 to 255. */
@@ -5,6 +7,8 @@ export interface PictureReading {
   /** It differs from the picture of the last reading. */
   changed: boolean;
 }
+
+export type PictureReadings = Partial<Record<Source, PictureReading>>;
 
 /** The picture is read in so many parts: enough to see that it is black or stands still. */
 const columns = 32;
@@ -24,14 +28,14 @@ export class PictureProbe {
   private pixels = new Uint8Array(0);
   private last: number[] | null = null;
   private context: CanvasRenderingContext2D | null = null; // of a browser that cannot copy a frame
-  private reading: PictureReading | null = null;
+  private reading: PictureReadings | null = null;
   private readings = 0;
   private busy = false;
 
   constructor(private readonly video: HTMLVideoElement) {}
 
-  /** null if there is nothing to see: browsers stop the video of a hidden page. */
-  async read(): Promise<PictureReading | null> {
+  /** Reads what the areas show, from front to back. null if there is nothing to see: browsers stop the video of a hidden page. */
+  async read(areas: readonly Area[]): Promise<PictureReadings | null> {
     if (document.hidden || this.video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA || this.video.videoWidth === 0) {
       this.last = this.reading = null;
       return null;
@@ -41,9 +45,16 @@ export class PictureProbe {
     }
     this.busy = true;
     const parts = await this.parts().finally(() => (this.busy = false));
-    this.reading = { brightest: Math.max(...parts), changed: this.last === null || parts.some((value, i) => value !== this.last?.[i]) };
+    const now: PictureReadings = {};
+    for (const [i, value] of parts.entries()) {
+      const source = sourceOf(areas, Math.floor(i / 3));
+      if (source) {
+        const { brightest, changed } = now[source] ?? { brightest: 0, changed: false };
+        now[source] = { brightest: Math.max(brightest, value), changed: changed || value !== this.last?.[i] };
+      }
+    }
     this.last = parts;
-    return this.reading;
+    return this.reading = now;
   }
 
   private async parts(): Promise<number[]> {
@@ -79,6 +90,14 @@ export class PictureProbe {
     this.context?.drawImage(this.video, 0, 0, readWidth, readHeight);
     return shrink(this.context?.getImageData(0, 0, readWidth, readHeight).data ?? [], readWidth, readHeight);
   }
+}
+
+/** The source that a part shows; null if it shows none, or more than one thing. */
+export function sourceOf(areas: readonly Area[], part: number): Source | null {
+  const [x, y] = [part % columns, Math.floor(part / columns)];
+  const front = areas.find(({ bottom, left, right, top }) => right * columns > x && left * columns < x + 1 && bottom * rows > y && top * rows < y + 1);
+  const inside = front && front.left * columns <= x && front.right * columns >= x + 1 && front.top * rows <= y && front.bottom * rows >= y + 1;
+  return inside ? front.source : null;
 }
 
 /**

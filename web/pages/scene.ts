@@ -81,6 +81,41 @@ export function fit(picture: Size, { fill, height, width, x, y }: Place): Cut {
   };
 }
 
+/** Where a source is seen, in parts of the whole picture, from 0 to 1. */
+export interface Area {
+  source: Source;
+  left: number;
+  top: number;
+  right: number;
+  bottom: number;
+}
+
+/** The whole picture is one source. */
+export function whole(source: Source): Area {
+  return { source, left: 0, top: 0, right: 1, bottom: 1 };
+}
+
+/** Where the sources are seen, from front to back, without bars and edges. A source whose size is not known is left out. */
+export function areas({ places, size }: Scene, pictures: Partial<Record<Source, Size>>): Area[] {
+  return [...places].reverse().flatMap((place) => {
+    const picture = pictures[place.source];
+    if (!picture || picture.width === 0) {
+      return [];
+    }
+    const { to } = fit(picture, place);
+    const edge = place.framed ? edgeWidth(place) : 0;
+    return [{
+      source: place.source, left: (to.x + edge) / size.width, top: (to.y + edge) / size.height,
+      right: (to.x + to.width - edge) / size.width, bottom: (to.y + to.height - edge) / size.height,
+    }];
+  });
+}
+
+/** How wide the edge around a framed place is painted. */
+export function edgeWidth({ height }: Place): number {
+  return Math.max(4, height / 40);
+}
+
 /** By how much a picture is larger than a size, at least 1. A picture that stands upright is as large as one that lies. */
 export function excess(picture: Size, size: Size): number {
   const long = Math.max(picture.width, picture.height) / Math.max(size.width, size.height);

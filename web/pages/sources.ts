@@ -3,6 +3,7 @@ import { type Card, readImage } from "./card.ts";
 import type { Quality } from "./devices.ts";
 import { asFailure, Failure, message } from "./failure.ts";
 import { t } from "./language.ts";
+import type { Area } from "./scene.ts";
 import { recallSources, rememberCard, rememberSources } from "./source-memory.ts";
 import { SourceView } from "./source-view.ts";
 import { type Shape, Stage } from "./stage.ts";
@@ -55,9 +56,9 @@ export class Sources {
     return { picture: !this.stage.wishes.cameraOff, facing: this.facing, ...(this.facing !== "" && { camera: "" }) };
   }
 
-  /** Whether the camera alone is sent, so that a picture that stands still or is black is a fault. */
-  get cameraAlone(): boolean {
-    return this.stage.cameraAlone;
+  /** Where a picture that is black, or a camera's that stands still, is a fault: from front to back. A file may show what it will. */
+  get areas(): Area[] {
+    return this.stage.areas.filter(({ source }) => source === "camera" || !this.film);
   }
 
   /** A camera or a microphone was opened, or closed. */

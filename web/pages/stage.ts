@@ -1,7 +1,7 @@
 import { isLive } from "../sdk/src/media.ts";
 import { type Card, drawCard } from "./card.ts";
 import { Mixer, type Sources } from "./mixer.ts";
-import { type Arrangement, compose, excess, type Size } from "./scene.ts";
+import { type Arrangement, type Area, areas, compose, excess, type Scene, type Size, whole } from "./scene.ts";
 import { SoundMixer } from "./sound-mixer.ts";
 
 /** The form of the picture; auto: as the camera gives it. */
@@ -51,6 +51,7 @@ export class Stage {
   private live = false;
   private fixed: { wanted: string; size: Size } | null = null; // the size of the running show, and for which wish
   private mixer: Mixer | null = null;
+  private scene: Scene | null = null; // that the mixer paints
   private broken = false;
   private context: AudioContext | null = null;
   private soundMixer: SoundMixer | null = null;
@@ -82,9 +83,14 @@ export class Stage {
     return done;
   }
 
-  /** Whether the camera is the whole picture. */
-  get cameraAlone(): boolean {
-    return this.openCamera !== null && this.openScreen === null;
+  /** Where camera and screen are seen in the picture, from front to back. */
+  get areas(): Area[] {
+    const { openCamera: camera, openScreen: screen } = this;
+    const [sent] = this.stream.getVideoTracks();
+    if (sent && (sent === camera || sent === screen)) {
+      return [whole(sent === camera ? "camera" : "screen")];
+    }
+    return this.scene ? areas(this.scene, { ...(camera && { camera: sizeOf(camera) }), ...(screen && { screen: sizeOf(screen) }) }) : [];
   }
 
   /** Whether somebody who looks at the stream sees what the user wants to show. */
@@ -135,6 +141,7 @@ export class Stage {
     const size = this.fixed?.size ?? this.usualSize(camera);
     this.fix(wanted, size);
     const scene = compose(size, wishes.arrangement, { camera: camera !== null, screen: screen !== null }, wishes.shape !== "auto");
+    this.scene = scene;
     const card = scene.places.length > 0 ? null : await drawCard(wishes.card, size);
     const mixer = this.mixer ??= new Mixer((error) => {
       this.broken = true;
@@ -225,7 +232,7 @@ export class Stage {
 
   private closeMixer(): void {
     this.mixer?.close();
-    this.mixer = null;
+    this.mixer = this.scene = null;
   }
 }
 

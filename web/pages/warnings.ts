@@ -10,8 +10,10 @@ import { explain, type Words } from "./words.ts";
 export interface Observation {
   /** ms since 1970 */
   at: number;
-  /** The preview; null while there is no camera, or while the browser does not show the page. */
+  /** The camera in the preview; null while there is none, or while the browser does not show the page. */
   picture: PictureReading | null;
+  /** The screen, in the same way. */
+  screen: PictureReading | null;
   /** The largest sample of the last moment, from 0 to 1; null if no sound is sent. */
   peak: number | null;
   muted: boolean;
@@ -113,7 +115,11 @@ export class Watchdog {
     return found;
   }
 
-  private findPicture({ picture }: Observation, add: Add): void {
+  private findPicture({ picture, screen }: Observation, add: Add): void {
+    if (screen && screen.brightest < blackest) {
+      add("black screen", 5000, t("The shared screen is black."),
+        t("Share another screen or window. If all are black, allow the browser to record the screen in the system's settings."));
+    }
     if (picture && picture.brightest < blackest) {
       add("black", 5000, t("The picture is black."), t("Open the cover of the camera, turn on a light, or pick another camera."));
     } else if (picture && !picture.changed) {

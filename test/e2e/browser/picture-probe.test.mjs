@@ -41,7 +41,8 @@ async function open(t, copies) {
       await shown;
     };
     globalThis.probe = new PictureProbe(video);
-    globalThis.before = await globalThis.probe.read();
+    globalThis.all = [{ source: "camera", left: 0, top: 0, right: 1, bottom: 1 }];
+    globalThis.before = await globalThis.probe.read(globalThis.all);
     await Promise.all([globalThis.show("black"), video.play()]);
   }, [await readFile(new URL("./.build/web/pages/picture-probe.js", import.meta.url), "utf8"), copies]);
   const read = async (...colours) => {
@@ -49,7 +50,7 @@ async function open(t, copies) {
       if (all.length > 0) {
         await globalThis.show(...all);
       }
-      return globalThis.probe.read();
+      return (await globalThis.probe.read(globalThis.all)).camera;
     }, colours);
     return [reading.brightest < 28 ? "black" : "light", reading.changed ? "changed" : "still"].join(" ");
   };
@@ -65,8 +66,18 @@ test("a frame is copied, not drawn", async (t) => {
   assert.equal(await read(), "light still");
   assert.equal(await read("blue"), "light changed");
   assert.equal(await read("black"), "black changed");
-  const [one, other] = await page.evaluate(() => Promise.all([globalThis.probe.read(), globalThis.probe.read()]));
-  assert.deepEqual([one.changed, other.changed], [false, true], "two readings at once: the second is the last one");
+  const [one, other] = await page.evaluate(() => Promise.all([globalThis.probe.read(globalThis.all), globalThis.probe.read(globalThis.all)]));
+  assert.deepEqual([one.camera.changed, other.camera.changed], [false, true], "two readings at once: the second is the last one");
+  const corner = { source: "camera", left: 0.7, top: 0.7, right: 1, bottom: 1 };
+  const both = (...colours) => page.evaluate(async ([areas, all]) => {
+    await globalThis.show(...all);
+    return globalThis.probe.read(areas);
+  }, [[corner, { source: "screen", left: 0, top: 0, right: 1, bottom: 1 }], colours]);
+  await both("black", "white");
+  for (const changed of [true, false]) { // red, and red again
+    const { camera, screen } = await both("black", "red");
+    assert.deepEqual([screen.brightest < 28, screen.changed, camera.brightest > 28, camera.changed], [true, false, true, changed]);
+  }
   assert.equal(await page.evaluate(() => globalThis.drawn), 0);
 });
 

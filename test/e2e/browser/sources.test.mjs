@@ -48,6 +48,10 @@ describe("screen", () => {
     await sees(seen.corner);
     await page.evaluate(() => (globalThis.requestAnimationFrame = () => 0)); // as in a page that nobody sees
     await flows();
+    await page.evaluate(() => (globalThis.dark = "#ff0000"));
+    await page.waitForFunction(() => ["black screen", "still"].every((code) => document.querySelector(`#warnings li[data-code="${code}"]`)), null, { timeout: 30_000 });
+    assert.match(await text("warnings"), /shared screen is black.*allow the browser to record/s); // and in the corner the green camera stands still
+    await page.evaluate(() => (globalThis.dark = ""));
     await end(-2); // by the browser's own button
     await sees(seen.camera);
     assert.match(await text("source-note"), /not shared any more/);

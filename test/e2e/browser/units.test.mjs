@@ -12,7 +12,7 @@ import { inSentence } from "./.build/web/pages/format.js";
 import { wrap } from "./.build/web/pages/card.js";
 import { loudness, PeakHold, place } from "./.build/web/pages/level-meter.js";
 import { MixerClock } from "./.build/web/pages/mixer-clock.js";
-import { compose, excess, fit } from "./.build/web/pages/scene.js";
+import { areas, compose, excess, fit } from "./.build/web/pages/scene.js";
 import { parseConfig } from "./.build/web/pages/config.js";
 import { parsePush, PushClient } from "./.build/web/pages/push-client.js";
 import { iceServersIn } from "./.build/web/pages/ice-servers.js";
@@ -31,7 +31,7 @@ import { may, parseSession } from "./.build/web/pages/session.js";
 import { askTicket } from "./.build/web/pages/ticket.js";
 import { Broadcast } from "./.build/web/pages/broadcast.js";
 import { Watchdog } from "./.build/web/pages/warnings.js";
-import { pick, shrink } from "./.build/web/pages/picture-probe.js";
+import { pick, shrink, sourceOf } from "./.build/web/pages/picture-probe.js";
 import { Uplink } from "./.build/web/pages/uplink.js";
 import { consoleWords, coverText, destinationWords, explain, healthAdvice, pushWords } from "./.build/web/pages/words.js";
 import { push } from "./lib/mock-server.mjs";
@@ -663,7 +663,7 @@ describe("what a browser does not tell of the health", () => {
 describe("warnings", () => {
   const health = (fields = {}) => ({ width: 1280, height: 720, framesPerSecond: 30, kbps: 2000, loss: 0, roundTripMs: 20, availableKbps: null, limit: "none", ...fields });
   const live = (fields = {}) => ({ name: "YouTube", state: [{ type: "start" }, { type: "report", push: parsePush(push(fields)), at: 1 }].reduce(reducePush, initialPush) });
-  const well = { picture: { brightest: 200, changed: true }, peak: 0.3, muted: false, health: health(), wantedKbps: 2500, missing: null, destinations: [live()] };
+  const well = { picture: { brightest: 200, changed: true }, screen: { brightest: 200, changed: false }, peak: 0.3, muted: false, health: health(), wantedKbps: 2500, missing: null, destinations: [live()] };
 
   /** The codes after each second, for so many seconds each. */
   function watch(...spans) {
@@ -681,13 +681,14 @@ describe("warnings", () => {
 
   test("there are none while all is well", () => {
     assert.deepEqual(watch([60, {}]).codes, [[]]);
-    assert.deepEqual(watch([60, { picture: null, peak: null, health: null }]).codes, [[]]);
+    assert.deepEqual(watch([60, { picture: null, screen: null, peak: null, health: null }]).codes, [[]]);
   });
 
   for (const [name, fields, after, code, words] of [
     ["the picture stands still", { picture: { brightest: 200, changed: false } }, 5, "still", /stands still/],
     ["the picture is black", { picture: { brightest: 20, changed: true } }, 5, "black", /is black.*cover/],
     ["a black picture that stands still is black", { picture: { brightest: 0, changed: false } }, 5, "black", /is black/],
+    ["the screen is black", { screen: { brightest: 0, changed: false } }, 5, "black screen", /shared screen is black.*Share another/],
     ["the microphone is silent", { peak: 0.0002 }, 10, "silent", /silent.*mute switch/],
     ["the microphone is muted", { muted: true, peak: 0 }, 10, "muted", /muted.*Press/],
     ["packets are lost", { health: health({ loss: 0.2 }) }, 3, "loss", /lost.*cable/],
@@ -1035,6 +1036,24 @@ test("a picture is fitted into its place", () => {
     { from: { x: 50, y: 0, width: 100, height: 100 }, to: { x: 100, y: 0, width: 100, height: 100 } });
   assert.deepEqual(fit({ width: 200, height: 100 }, { ...place, fill: false }),
     { from: { x: 0, y: 0, width: 200, height: 100 }, to: { x: 100, y: 25, width: 100, height: 50 } });
+});
+
+test("where camera and screen are seen", () => {
+  const size = { width: 1280, height: 720 };
+  const pictures = { camera: { width: 1280, height: 720 }, screen: { width: 1600, height: 1000 } };
+  /** The rows of parts, as c, s and dots. */
+  const map = (arrangement, open, of = pictures) => {
+    const all = areas(compose(size, arrangement, open, false), of);
+    return Array.from({ length: 18 }, (_, y) => Array.from({ length: 32 }, (_, x) => sourceOf(all, y * 32 + x)?.[0] ?? ".").join(""));
+  };
+  const two = { camera: true, screen: true };
+  assert.deepEqual(new Set(map("corner", two).slice(0, 13)), new Set([`..${"s".repeat(28)}..`]), "without the bars beside");
+  assert.deepEqual(new Set(map("corner", two).slice(14, 17)), new Set([`..${"s".repeat(21)}.${"c".repeat(7)}.`]), "without the edge of the camera");
+  assert.deepEqual(map("beside", two)[9], `${"s".repeat(19)}.${"c".repeat(12)}`);
+  assert.deepEqual(map("beside", two)[0], `${".".repeat(20)}${"c".repeat(12)}`);
+  assert.deepEqual(new Set(map("camera", two)), new Set(["c".repeat(32)]));
+  assert.deepEqual(new Set(map("corner", { camera: false, screen: false })), new Set([".".repeat(32)]));
+  assert.deepEqual(new Set(map("camera", { camera: true, screen: false }, {})), new Set([".".repeat(32)]), "its size is not known");
 });
 
 test("by how much a picture is too large", () => {

@@ -630,6 +630,8 @@ const texts: Texts = {
   "On air": "Auf Sendung",
   "Interrupted": "Unterbrochen",
   "● Live": "● Live",
+  "The shared screen is black.": "Der geteilte Bildschirm ist schwarz.",
+  "Share another screen or window. If all are black, allow the browser to record the screen in the system's settings.": "Teilen Sie einen anderen Bildschirm oder ein anderes Fenster. Wenn alle schwarz sind, erlauben Sie dem Browser in den Systemeinstellungen, den Bildschirm aufzunehmen.",
   "The picture is black.": "Das Bild ist schwarz.",
   "Open the cover of the camera, turn on a light, or pick another camera.": "Öffnen Sie die Abdeckung der Kamera, machen Sie Licht, oder wählen Sie eine andere Kamera.",
   "The picture stands still.": "Das Bild steht still.",

@@ -635,6 +635,8 @@ export type Text =
   | "Interrupted"
   | "● Live"
   | "The picture is black."
+  | "The shared screen is black."
+  | "Share another screen or window. If all are black, allow the browser to record the screen in the system's settings."
   | "Open the cover of the camera, turn on a light, or pick another camera."
   | "The picture stands still."
   | "Pick the camera again in the list, or plug it in again."

@@ -630,6 +630,8 @@ const texts: Texts = {
   "On air": "En antena",
   "Interrupted": "Interrumpida",
   "● Live": "● En directo",
+  "The shared screen is black.": "La pantalla compartida está en negro.",
+  "Share another screen or window. If all are black, allow the browser to record the screen in the system's settings.": "Comparte otra pantalla o ventana. Si todas están en negro, permite al navegador grabar la pantalla en los ajustes del sistema.",
   "The picture is black.": "La imagen está negra.",
   "Open the cover of the camera, turn on a light, or pick another camera.": "Abre la tapa de la cámara, enciende una luz o elige otra cámara.",
   "The picture stands still.": "La imagen está congelada.",

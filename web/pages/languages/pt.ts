@@ -630,6 +630,8 @@ const texts: Texts = {
   "On air": "No ar",
   "Interrupted": "Interrompida",
   "● Live": "● Ao vivo",
+  "The shared screen is black.": "A tela compartilhada está preta.",
+  "Share another screen or window. If all are black, allow the browser to record the screen in the system's settings.": "Compartilhe outra tela ou janela. Se todas estiverem pretas, permita que o navegador grave a tela nas configurações do sistema.",
   "The picture is black.": "A imagem está preta.",
   "Open the cover of the camera, turn on a light, or pick another camera.": "Abra a tampa da câmera, acenda uma luz ou escolha outra câmera.",
   "The picture stands still.": "A imagem está parada.",

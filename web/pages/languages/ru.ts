@@ -630,6 +630,8 @@ const texts: Texts = {
   "On air": "В эфире",
   "Interrupted": "Прервано",
   "● Live": "● В эфире",
+  "The shared screen is black.": "Показываемый экран чёрный.",
+  "Share another screen or window. If all are black, allow the browser to record the screen in the system's settings.": "Покажите другой экран или другое окно. Если чёрные все, разрешите браузеру запись экрана в настройках системы.",
   "The picture is black.": "Картинка чёрная.",
   "Open the cover of the camera, turn on a light, or pick another camera.": "Откройте шторку камеры, включите свет или выберите другую камеру.",
   "The picture stands still.": "Картинка застыла.",

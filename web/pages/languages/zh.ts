@@ -630,6 +630,8 @@ const texts: Texts = {
   "On air": "直播中",
   "Interrupted": "已中断",
   "● Live": "● 直播中",
+  "The shared screen is black.": "共享的屏幕是黑的。",
+  "Share another screen or window. If all are black, allow the browser to record the screen in the system's settings.": "请共享其他屏幕或窗口。如果全都是黑的，请在系统设置中允许浏览器录制屏幕。",
   "The picture is black.": "画面是黑的。",
   "Open the cover of the camera, turn on a light, or pick another camera.": "请打开摄像头的遮盖、开灯，或选择其他摄像头。",
   "The picture stands still.": "画面静止不动。",

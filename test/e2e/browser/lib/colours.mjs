@@ -2,7 +2,8 @@
 
 /**
  * Put into a page before its own scripts: the camera is green, a screen is red. globalThis.opened has all tracks that were opened, the newest
- * last; a microphone with two channels sounds on the left alone; globalThis.refuse, if set, is the error of the next request, of a camera or of a screen; with globalThis.silentScreen, screens have no sound.
+ * last; a microphone with two channels sounds on the left alone; globalThis.refuse, if set, is the error of the next request, of a camera or of a screen; with globalThis.silentScreen, screens have no sound;
+ * what has the colour globalThis.dark becomes black.
  */
 export function colours() {
   globalThis.opened = [];
@@ -10,7 +11,7 @@ export function colours() {
     const canvas = Object.assign(document.createElement("canvas"), { width, height });
     const context = canvas.getContext("2d");
     const draw = () => {
-      context.fillStyle = colour;
+      context.fillStyle = globalThis.dark === colour ? "#000000" : colour;
       context.fillRect(0, 0, width, height);
     };
     draw();
