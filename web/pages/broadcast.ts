@@ -5,7 +5,7 @@ import { asFailure, Failure } from "./failure.ts";
 import type { PushClient, PushInfo } from "./push-client.ts";
 import type { Follower } from "./push-events.ts";
 import { Push } from "./push.ts";
-import { isWaiting, type PushState } from "./push-state.ts";
+import { ending, isWaiting, type PushState } from "./push-state.ts";
 import { initialStream, reduceStream, type StreamState, type StreamStep } from "./stream-state.ts";
 import type { Sending } from "./quality.ts";
 import type { Ticket } from "./ticket.ts";
@@ -28,6 +28,8 @@ export interface Plan extends Sending {
 export interface Listener {
   stream: (state: StreamState) => void;
   push: (key: number, state: PushState) => void;
+  /** Another device has started a push of this stream. Returns its number. */
+  found: (push: PushInfo) => number;
 }
 
 type Follow = (follower: Follower, signal: AbortSignal) => Promise<void>;
@@ -58,6 +60,7 @@ export class Broadcast {
   private logins = 0; // how often somebody signed in
   private uplink: Uplink | null = null;
   private running: Promise<void> = Promise.resolve();
+  private shared = false; // another device sends the stream, or has sent it until now, and may have started pushes
   private readonly pushes = new Map<number, Push>();
 
   constructor(
@@ -75,6 +78,7 @@ export class Broadcast {
     }
     if (!waiting) {
       this.pushes.clear();
+      this.shared = false;
     }
     this.aborter.abort(startAsked);
     const aborter = this.aborter = new AbortController();
@@ -284,7 +288,9 @@ export class Broadcast {
   private async ask(asked: Push[], name: string, signal: AbortSignal): Promise<void> {
     const slow = setTimeout(() => this.dispatch({ type: "answer", silent: true, locked: false }), slowMs);
     try {
-      await this.tell(asked, await this.client.find({ streamName: name }, signal), signal);
+      const found = await this.client.find({ streamName: name }, signal);
+      await this.tell(asked, found, signal);
+      this.takeUp(found, name);
     } finally {
       clearTimeout(slow);
     }
@@ -305,6 +311,19 @@ export class Broadcast {
       const info = history.find(({ id }) => id === push.id);
       info ? push.report(info) : push.end(new Failure("push_gone"));
     }
+  }
+
+  /** Takes up what another device has started. */
+  private takeUp(found: PushInfo[], name: string): void {
+    if (!this.shared || [...this.pushes.values()].some((push) => push.running && push.id === "")) {
+      return; // what this page has just started would look like that, too
+    }
+    for (const info of found) {
+      if (info.sourceName === name && !ending(info) && !this.byID(info.id)) {
+        this.newPush(this.listener.found(info)).adopt(info);
+      }
+    }
+    this.shared = this.state.elsewhere;
   }
 
   /** Ends the pushes first, so that the server can send the media that it still holds; then the stream. */
@@ -350,6 +369,7 @@ export class Broadcast {
     const state = reduceStream(this.state, step);
     if (state !== this.state) {
       this.state = state;
+      this.shared ||= state.elsewhere;
       this.listener.stream(state);
     }
   }

@@ -221,7 +221,13 @@ const broadcast = new Broadcast(client, (follower, signal) => followPushes(rest,
       render();
     }
   },
+  found: (push) => [...entries].find(([, { state, view: { saved } }]) => state.phase === "idle" && matches(saved, push))?.[0] ?? addDestination(destinationOf(push)).key,
 });
+
+/** Whether a push goes to this destination. */
+function matches(to: Saved, push: PushInfo): boolean {
+  return pushRequest("", to).rtmpUrl === push.rtmpUrl;
+}
 
 function askLogin(failure: Failure | null): void {
   if (failure?.reason === "unauthorized") {
@@ -705,9 +711,8 @@ async function begin(): Promise<void> {
   const place = (id: string): number => (memory?.order ?? []).indexOf(id) >>> 0; // those that are not in the order come last
   const all = [...(memory?.destinations ?? []).map((to) => ({ to, keep: false })), ...stored.map((to) => ({ to, keep: true }))]
     .sort((a, b) => place(a.to.id) - place(b.to.id));
-  const matches = ({ to }: { to: Saved }, push: PushInfo): boolean => pushRequest("", to).rtmpUrl === push.rtmpUrl;
   const found = new Map(left.map((push) => {
-    const one = all.find((known) => known.to.on && matches(known, push));
+    const one = all.find((known) => known.to.on && matches(known.to, push));
     return [addDestination(one?.to ?? destinationOf(push), one?.keep).key, push];
   }));
   const names = new Set([...entries.values()].map((entry) => entry.view.name));

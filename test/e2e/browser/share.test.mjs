@@ -146,15 +146,18 @@ describe("a link to a show that runs", () => {
     assert.ok(mock.requests.filter(({ what }) => what === "POST /whip/show").slice(1).every(({ query }) => !query.has("takeover")), "the page does not fight for it");
     assert.equal(mock.count("POST /rest-api/push/terminate"), 0);
 
-    mock.find = () => pushes.map((one) => ({ ...one, status: "HOLDING" })); // the other device is away
+    const more = [{ ...pushes[0], mediaSessionId: "id-8" }, pushes[1], { ...pushes[1], mediaSessionId: "id-9", rtmpUrl: "rtmp://three.example/live" }];
+    mock.find = () => more; // the other device starts one push again, and one to another destination
+    await until(async () => (await page.locator(".destination h3").allInnerTexts()).join() === "one.example,two.example,three.example", "what the other device has started");
+    mock.find = () => more.map((one) => ({ ...one, status: "HOLDING" })); // the other device is away
     await state("Your show is interrupted");
     assert.equal(await text("go"), "Go on");
-    mock.find = () => pushes;
+    mock.find = () => more;
     mock.whip = () => 201;
     await state("Another device or window sends this show");
     await page.locator("#finish").click();
     await phase("idle");
-    assert.equal(mock.count("POST /rest-api/push/terminate"), 2);
+    assert.equal(mock.count("POST /rest-api/push/terminate"), 3);
     assert.deepEqual(errors.filter((error) => !/409|404/.test(error)), []);
   });
 

@@ -540,7 +540,7 @@ describe("a broadcast", () => {
     const all = { states: [], find: async () => [parsePush(one)] };
     const client = { startup: async () => parsePush(one), find: () => all.find(), terminate: async () => undefined };
     const publisher = { connected: true, over: false, replaceTrack: async () => undefined, isKnown: async () => true, close: async () => undefined };
-    const broadcast = new Broadcast(client, async () => undefined, { stream: (state) => all.states.push(state), push: () => undefined }, async () => publisher);
+    const broadcast = new Broadcast(client, async () => undefined, { stream: (state) => all.states.push(state), push: () => undefined, found: () => 0 }, async () => publisher);
     broadcast.start({
       open: async () => ({ getTracks: () => [] }), name: "test", maxBitrateKbps: 1, ticket: async () => ({ headers: () => ({}), release: () => undefined }),
       pushes: new Map([[1, { streamName: "test", rtmpUrl: "rtmp://host/live" }]]),
