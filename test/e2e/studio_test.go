@@ -139,6 +139,19 @@ func TestLongStudioHandsOver(t *testing.T) {
 		n := newNginx(t)
 		handOver(t, startServer(t), n, "--rtmp", n.url())
 	})
+	t.Run("the other one adds a destination", func(t *testing.T) {
+		n, second, s := newNginx(t), testkit.NewRTMPServer(t, testkit.Script{}), startServer(t)
+		b := startBrowser(t, "studio-hands-over.mjs", s.page, "--name", "show", "--seconds", "200", "--rtmp", n.url(), "--second", second.URL("live/second"))
+		b.await("live")
+		for _, task := range []struct{ tell, await string }{{"scan", "offered"}, {"phone", "taken"}, {"add", "added"}, {"first", "taken"}} {
+			b.tell(task.tell)
+			if now := b.await(task.await); task.tell == "first" && now.Displayed["first state"] != "Live on all 2 destinations" {
+				t.Errorf("the first page says %q", now.Displayed["first state"])
+			}
+		}
+		b.stop()
+		s.waitNoPush() // of the second one, which the first page has not started, too
+	})
 	t.Run("two people", func(t *testing.T) {
 		const password = "tahini-and-sesame-17"
 		n := newNginx(t)

@@ -1,6 +1,7 @@
 // Hands a running show from the server's studio to a phone, and takes it back.
 //
-//   node studio-hands-over.mjs http://localhost:8081/ --name N [--rtmp URL] [--people NAME:PASSWORD,NAME:PASSWORD] [--seconds 120]
+//   node studio-hands-over.mjs http://localhost:8081/ --name N [--rtmp URL] [--people NAME:PASSWORD,NAME:PASSWORD]
+//     [--second URL] [--seconds 120]
 //
 // --people: who sits at the first page, and who holds the phone. Says {"event":"live"} when the destination is live. Each line on standard input is a
 // command:
@@ -8,6 +9,7 @@
 //   scan    reads the code for phones from a picture of the first page, opens its link on the phone, and says {"event":"offered"}
 //   phone   presses "Take over" on the phone, and says {"event":"taken"} when it is live and the first page says who sends the show
 //   first   the same the other way round
+//   add     starts a push to --second on the phone, and says {"event":"added"} when both pages know it
 //   leave   closes the page that does not send
 //
 // When standard input closes, the page that sends presses Stop, and the script says {"event":"stopped"}.
@@ -16,7 +18,7 @@ import { launch, watchConsole } from "./lib/browser.mjs";
 import { scan } from "./lib/scan.mjs";
 import { commands, main, readArguments, say, step } from "./lib/script.mjs";
 
-const options = readArguments(["name", "rtmp", "people", "seconds"]);
+const options = readArguments(["name", "rtmp", "people", "second", "seconds"]);
 const people = options.people?.split(",").map((one) => one.split(":")) ?? [];
 const pages = {};
 let browser, sender = "first";
@@ -74,6 +76,17 @@ const tasks = {
   },
   phone: () => takeOver("phone", "first"),
   first: () => takeOver("first", "phone"),
+  async add() {
+    const { page } = pages.phone;
+    await page.locator("#add").click();
+    await page.locator("#address-2").fill(options.second);
+    await page.keyboard.press("Enter");
+    for (const one of Object.values(pages)) {
+      await one.page.locator(".destination").nth(1).waitFor();
+    }
+    await says(page, /^Live on all 2/);
+    say("added", await displayed());
+  },
   async leave() {
     await pages[sender === "first" ? "phone" : "first"].page.close({ runBeforeUnload: true });
     say("left");
