@@ -41,13 +41,17 @@ func TestSIPSound(t *testing.T) {
 				d := phone.Digits(k.audio.Packets(), k.call.Events)
 				return len(d) == 3 && d[2].Ends == 3
 			})
-			for i, d := range phone.Digits(k.audio.Packets(), k.call.Events) {
+			digits := phone.Digits(k.audio.Packets(), k.call.Events)
+			for i, d := range digits {
+				if i > 0 && d.Time-digits[i-1].Time != 1600 { // it lasts for 100 ms, and the pause after it, too
+					t.Errorf("digit %d begins %d ticks after the one before, want 1600", i, d.Time-digits[i-1].Time)
+				}
 				if d.Key != "1#A"[i] || !d.Marker || !d.Regular || d.WithSound || d.Ends != 3 || d.Duration != 800 || d.Updates < 4 {
 					t.Errorf("digit %d is %+v", i, d)
 				}
 			}
 			time.Sleep(200 * time.Millisecond)
-			if err := phone.Judge(k.audio.Packets(), k.call.Events, 160, 100*time.Millisecond); err != nil && !strings.Contains(err.Error(), "RTP time") {
+			if err := phone.Judge(k.audio.Packets(), k.call.Events, 160, 100*time.Millisecond+busy); err != nil && !strings.Contains(err.Error(), "RTP time") {
 				t.Error(err)
 			}
 		},
