@@ -1,6 +1,6 @@
 import type { Destination } from "./address.ts";
 import { create, element } from "./dom.ts";
-import { t } from "./language.ts";
+import { sentences, t } from "./language.ts";
 import { proposedWords, type Proposal } from "./link.ts";
 
 /**
@@ -17,7 +17,7 @@ export function propose({ name, destinations }: Proposal, leftOut: string[]): Pr
       });
       const buttons = create("div", "actions");
       buttons.append(done);
-      box.replaceChildren(create("strong", "", t("The link that opened this page cannot be used as it is.")), sentences(leftOut), buttons);
+      box.replaceChildren(create("strong", "", t("The link that opened this page cannot be used as it is.")), create("span", "", sentences(...leftOut)), buttons);
       box.hidden = false;
     }
     return Promise.resolve([]);
@@ -35,7 +35,7 @@ export function propose({ name, destinations }: Proposal, leftOut: string[]): Pr
     create("strong", "", t("A link proposes where your camera is sent.")),
     create("span", "", name === "" ? t("Add this only if you trust whoever gave you the link. Nothing is sent before you press Start.")
       : t("Add this only if you trust whoever gave you the link, which also names the stream {name}. Nothing is sent before you press Start.", { name })),
-    list, ...(leftOut.length > 0 ? [sentences(leftOut)] : []), buttons,
+    list, create("span", "", sentences(...leftOut)), buttons,
   );
   box.hidden = false;
   for (const button of [yes, no]) {
@@ -49,10 +49,4 @@ export function propose({ name, destinations }: Proposal, leftOut: string[]): Pr
     yes.addEventListener("click", answer(destinations));
     no.addEventListener("click", answer([]));
   });
-}
-
-function sentences(texts: string[]): HTMLUListElement {
-  const list = create("ul");
-  list.append(...texts.map((text) => create("li", "", text)));
-  return list;
 }
