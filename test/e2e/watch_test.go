@@ -38,3 +38,18 @@ func TestLongWatchPage(t *testing.T) {
 	sees("plays")
 	b.stop()
 }
+
+// A link with a token that may do nothing but play shows a picture of the stream until it plays, and then plays it.
+func TestLongWatchPoster(t *testing.T) {
+	s := startServer(t, "access=closed", "token_secret="+pagesSecret)
+	to := pageToken(t, "encoder", map[string]any{"actions": []string{"publish"}, "streams": []string{"show"}})
+	publishRTMP(t, s, "show?token="+to, 640, 360)
+	viewer := pageToken(t, "viewer", map[string]any{"actions": []string{"play"}, "streams": []string{"show"}})
+	b := startBrowser(t, "watch.mjs", s.page, "--name", "show", "--token", viewer)
+	b.await("open")
+	for _, what := range []string{"poster", "plays"} {
+		b.tell(what)
+		b.await("seen")
+	}
+	b.stop()
+}
