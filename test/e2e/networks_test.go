@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -25,13 +26,17 @@ import (
 	"transponder/internal/testkit"
 )
 
-// roamer is a network namespace with two networks to this machine, which come and go as those of a phone do.
+// roamer is a network namespace with two networks to this machine, which come and go as those of a phone do. Where it is in both, it prefers the wifi,
+// and what is sent from an address of a network goes through that network.
 type roamer struct {
 	t         *testing.T
 	namespace string
 	links     map[string]string // the name of a network's interface, on both ends
 	prefix    map[string]string // the first three parts of a network's addresses
 }
+
+// routes are the numbers of a network: its table of routes, which is also how little it is preferred.
+var routes = map[string]string{"wifi": "101", "mobile": "102"}
 
 // address is where the namespace reaches this machine, over any of its networks: the address of the first one.
 func (r *roamer) address() string { return r.prefix["wifi"] + ".1" }
@@ -63,6 +68,9 @@ func newRoamer(t *testing.T) *roamer {
 		r.ip("link", "set", link, "up")
 	}
 	r.ip("-n", r.namespace, "link", "set", "lo", "up")
+	for network, table := range routes {
+		r.ip("-n", r.namespace, "rule", "add", "from", r.prefix[network]+".2", "lookup", table)
+	}
 	r.join("wifi")
 	return r
 }
@@ -79,8 +87,17 @@ func (r *roamer) join(network string) {
 	r.t.Helper()
 	link, prefix := r.links[network], r.prefix[network]
 	r.ip("-n", r.namespace, "link", "set", link, "up")
-	r.ip("-n", r.namespace, "addr", "add", prefix+".2/24", "dev", link)
-	r.ip("-n", r.namespace, "route", "add", "default", "via", prefix+".1", "dev", link)
+	r.ip("-n", r.namespace, "addr", "add", prefix+".2/24", "dev", link, "noprefixroute")
+	way := []string{"default", "via", prefix + ".1", "dev", link, "onlink"}
+	r.ip(slices.Concat([]string{"-n", r.namespace, "route", "add"}, way, []string{"metric", routes[network]})...)
+	r.ip(slices.Concat([]string{"-n", r.namespace, "route", "add"}, way, []string{"table", routes[network]})...)
+}
+
+// fade makes a network carry nothing, as where its signal ends: the namespace keeps the address, and nobody tells it anything.
+func (r *roamer) fade(network string) {
+	r.t.Helper()
+	link := r.links[network]
+	r.ip("-n", r.namespace, "neigh", "replace", r.prefix[network]+".1", "lladdr", "02:00:00:00:00:01", "dev", link, "nud", "permanent")
 }
 
 // leave takes the address away, and the way.
@@ -89,6 +106,7 @@ func (r *roamer) leave(network string) {
 	link := r.links[network]
 	r.ip("-n", r.namespace, "addr", "flush", "dev", link)
 	r.ip("-n", r.namespace, "link", "set", link, "down")
+	r.ip("-n", r.namespace, "neigh", "flush", "dev", link, "nud", "all")
 }
 
 // reaches says whether the namespace reaches a server.
@@ -146,6 +164,90 @@ func TestLongAnotherNetwork(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A streamer is live by the studio on a phone that leaves the Wi-Fi and comes back to it. The page says so, keeps the camera and comes back by itself,
+// over the same session of the server, or over another one if the server has let go of the first. The destination waits, and a real nginx has one
+// recording of the show.
+func TestLongStudioChangesNetwork(t *testing.T) {
+	for _, receiver := range []string{"lean", "peer"} {
+		t.Run(receiver, func(t *testing.T) {
+			r := newRoamer(t)
+			n := newNginx(t)
+			s := startServer(t, "access=open", "rtc_receiver="+receiver, "ip="+r.address())
+			page := "http://" + net.JoinHostPort(r.address(), portIn(t, s.rest)) + "/"
+			b := startCommand(t, []string{"ip", "netns", "exec", r.namespace, "node"}, "studio-returns.mjs", page, "--name", "show", "--rtmp", n.url(), "--seconds", "300")
+			b.await("live")
+			s.receivedBy(receiver)
+			begun := s.waitPush("show", "PUBLISHING")
+			goesOn := func(pictures int) {
+				t.Helper()
+				s.waitEach([]string{begun.MediaSessionID}, "PUBLISHING", s.waitPush("show", "PUBLISHING").VideoFramesSent+pictures)
+			}
+			away := func(name string, lose func()) (peers string) {
+				t.Helper()
+				b.tell("away")
+				lost := time.Now()
+				lose()
+				peers = b.await("away").Displayed["peers"]
+				said := time.Since(lost)
+				t.Logf("%s: the page says so after %v", name, said.Round(10*time.Millisecond))
+				if said > 3*time.Second {
+					t.Errorf("%s: the page said so after %v", name, said)
+				}
+				if r.reaches(s) {
+					t.Fatalf("%s: the network is still there", name)
+				}
+				return peers
+			}
+			back := func(name, peers string, join func()) {
+				t.Helper()
+				joined := time.Now()
+				join()
+				b.tell("back")
+				now := b.await("back").Displayed["peers"]
+				live := time.Since(joined)
+				goesOn(10)
+				t.Logf("%s: the page is live after %v, and pictures arrive after %v; it has made %s connections, before %s", name,
+					live.Round(10*time.Millisecond), time.Since(joined).Round(10*time.Millisecond), now, peers)
+				goesOn(60)
+			}
+			goesOn(60)
+
+			peers := away("the wifi ends", func() { r.leave("wifi") })
+			back("there is mobile", peers, func() { r.join("mobile") })
+
+			peers = away("the mobile network ends", func() { r.leave("mobile") })
+			s.waitPush("show", "HOLDING")
+			back("there is wifi", peers, func() { r.join("wifi") })
+
+			peers = away("the wifi fades", func() { r.fade("wifi") })
+			back("there is mobile, too, and then no wifi", peers, func() { r.join("mobile"); r.leave("wifi") })
+
+			b.tell("note")
+			b.await("noting")
+			r.join("wifi")
+			goesOn(150)
+			b.tell("noted")
+			t.Logf("there is wifi, too: %v", b.await("noted").Displayed)
+			r.leave("mobile")
+			goesOn(150)
+			b.tell("noted")
+			t.Logf("and then no mobile: %v", b.await("noted").Displayed)
+
+			last := s.waitPush("show", "PUBLISHING")
+			if last.MediaSessionID != begun.MediaSessionID || last.Attempts != 1 {
+				t.Errorf("the push was %+v and is %+v", begun, last)
+			}
+			b.stop()
+			s.waitNoPush()
+			files, err := filepath.Glob(filepath.Join(n.dir, "*.flv"))
+			if err != nil || len(files) != 1 {
+				t.Fatalf("recordings %v (%v), want one", files, err)
+			}
+			judgeOneClock(t, files[0], 20)
+		})
 	}
 }
 
