@@ -175,7 +175,7 @@ func TestLongStudioChangesNetwork(t *testing.T) {
 		t.Run(receiver, func(t *testing.T) {
 			r := newRoamer(t)
 			n := newNginx(t)
-			s := startServer(t, "access=open", "rtc_receiver="+receiver, "ip="+r.address())
+			s := startServer(t, "access=open", "rtc_receiver="+receiver, "ip="+r.address(), "webrtc_silence_timeout_ms=12000")
 			page := "http://" + net.JoinHostPort(r.address(), portIn(t, s.rest)) + "/"
 			b := startCommand(t, []string{"ip", "netns", "exec", r.namespace, "node"}, "studio-returns.mjs", page, "--name", "show", "--rtmp", n.url(), "--seconds", "300")
 			b.await("live")
@@ -201,17 +201,18 @@ func TestLongStudioChangesNetwork(t *testing.T) {
 				}
 				return peers
 			}
-			back := func(name, peers string, join func()) {
+			back := func(name, peers string, join func()) (now string) {
 				t.Helper()
 				joined := time.Now()
 				join()
 				b.tell("back")
-				now := b.await("back").Displayed["peers"]
+				now = b.await("back").Displayed["peers"]
 				live := time.Since(joined)
 				goesOn(10)
 				t.Logf("%s: the page is live after %v, and pictures arrive after %v; it has made %s connections, before %s", name,
 					live.Round(10*time.Millisecond), time.Since(joined).Round(10*time.Millisecond), now, peers)
 				goesOn(60)
+				return now
 			}
 			goesOn(60)
 
@@ -219,8 +220,16 @@ func TestLongStudioChangesNetwork(t *testing.T) {
 			back("there is mobile", peers, func() { r.join("mobile") })
 
 			peers = away("the mobile network ends", func() { r.leave("mobile") })
+			testkit.Eventually(t, 30*time.Second, func() string {
+				if !strings.Contains(s.log.String(), `msg="session ended"`) {
+					return "the server still has the session"
+				}
+				return ""
+			})
 			s.waitPush("show", "HOLDING")
-			back("there is wifi", peers, func() { r.join("wifi") })
+			if now := back("there is wifi", peers, func() { r.join("wifi") }); now == peers {
+				t.Errorf("the page has made %s connections, although the server has ended the session", now)
+			}
 
 			peers = away("the wifi fades", func() { r.fade("wifi") })
 			back("there is mobile, too, and then no wifi", peers, func() { r.join("mobile"); r.leave("wifi") })
@@ -235,6 +244,9 @@ func TestLongStudioChangesNetwork(t *testing.T) {
 			goesOn(150)
 			b.tell("noted")
 			t.Logf("and then no mobile: %v", b.await("noted").Displayed)
+			if !strings.Contains(s.log.String(), `msg="ICE restarted"`) {
+				t.Error("ICE was not restarted")
+			}
 
 			last := s.waitPush("show", "PUBLISHING")
 			if last.MediaSessionID != begun.MediaSessionID || last.Attempts != 1 {
@@ -247,6 +259,11 @@ func TestLongStudioChangesNetwork(t *testing.T) {
 				t.Fatalf("recordings %v (%v), want one", files, err)
 			}
 			judgeOneClock(t, files[0], 20)
+			for _, still := range stills(t, files[0]) {
+				if still > 0.5 {
+					t.Logf("the picture stood still for %.1f s", still)
+				}
+			}
 		})
 	}
 }

@@ -119,16 +119,9 @@ func TestLongStudioHandsOver(t *testing.T) {
 		file := filepath.Join(n.dir, "rtmp_show.flv")
 		judgeDecoding(t, file)
 		judgeJoints(t, file, 0)
-		still, since, last := 0.0, 0.0, 0.0 // a picture that stands still is sent ten times a second
-		for _, p := range probe(t, file).Packets {
-			at, err := strconv.ParseFloat(p.DTS, 64)
-			if err != nil || p.Kind != "video" {
-				continue
-			}
-			if at-last < 0.09 {
-				since = at
-			}
-			still, last = max(still, at-since), at
+		still := 0.0
+		for _, one := range stills(t, file) {
+			still = max(still, one)
 		}
 		t.Logf("the picture stood still for %.0f ms at most", still*1000)
 		if n := s.metric(t, "transponder_takeovers_total", ""); n != 3 {
@@ -171,6 +164,26 @@ func TestLongStudioHandsOver(t *testing.T) {
 		}
 		handOver(t, s, n, "--people", "anna:"+password+",bob:"+password)
 	})
+}
+
+// stills returns for how long the picture of a recording stands still, each time that it does, in seconds.
+func stills(t *testing.T, file string) (all []float64) {
+	t.Helper()
+	since, last := 0.0, 0.0
+	for _, p := range probe(t, file).Packets {
+		at, err := strconv.ParseFloat(p.DTS, 64)
+		if err != nil || p.Kind != "video" {
+			continue
+		}
+		if at-last < 0.09 { // a picture that stands still is sent ten times a second
+			if last > since {
+				all = append(all, last-since)
+			}
+			since = at
+		}
+		last = at
+	}
+	return all
 }
 
 // waitNoPush waits until the last push has ended.

@@ -147,9 +147,9 @@ export class Broadcast {
     void this.uplink?.close();
   }
 
-  /** The network or the computer has come back, or something else says that the stream may have to be brought back. */
-  doubt(): void {
-    this.uplink?.doubt();
+  /** The network or the computer has come back, or something else says that the stream may have to be brought back. moved: see Uplink. */
+  doubt(moved = false): void {
+    this.uplink?.doubt(moved);
     this.look();
   }
 
@@ -246,6 +246,7 @@ export class Broadcast {
     let pauses = new Pauses(backoff);
     let silent = false;
     let fed = this.state.elsewhere;
+    let lacked = true;
     for (let last = Date.now(); this.runs(); await this.wake.wait(silent ? (pauses._next() ?? 0) : pollMs, signal)) {
       const asked = [...this.pushes.values()].filter((push) => push.running && push.id !== "");
       if (asked.length === 0) {
@@ -256,9 +257,11 @@ export class Broadcast {
       const { logins } = this;
       try {
         await this.ask(asked, name, signal);
-        if (silent || slept || (this.state.phase === "sending" && asked.some(({ state }) => lacksStream(state)))) {
-          this.uplink?.doubt();
+        const lacks = asked.some(({ state }) => lacksStream(state));
+        if (silent || slept || (this.state.phase === "sending" && lacks)) {
+          this.uplink?.doubt(lacks && !lacked);
         }
+        lacked = lacks;
         silent = false;
         pauses = new Pauses(backoff);
         if (this.state.phase === "waiting") {

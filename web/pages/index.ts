@@ -817,7 +817,7 @@ window.addEventListener("pageshow", (event) => {
 });
 
 for (const event of ["online", "offline"]) {
-  window.addEventListener(event, () => broadcast.doubt());
+  window.addEventListener(event, () => broadcast.doubt(event === "online"));
 }
 for (const event of ["visibilitychange", "resume"]) {
   document.addEventListener(event, () => broadcast.doubt());

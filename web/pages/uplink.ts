@@ -42,6 +42,7 @@ export class Uplink {
   private hopes = new Bell();
   private since = 0; // when the connection began
   private endings = 0;
+  private stale = false; // the network has changed, and the connection may not know yet
   private readonly kinds: string[];
   private sending: Sending;
 
@@ -61,6 +62,7 @@ export class Uplink {
     this.publisher?.drop();
     this.publisher = fresh;
     this.since = Date.now();
+    this.stale = false;
     for (const track of stream.getTracks()) {
       await fresh.replaceTrack(track); // the user may have picked another device meanwhile
     }
@@ -84,8 +86,12 @@ export class Uplink {
     }
   }
 
-  /** The server may have lost the stream, or may be back: looks at once. */
-  doubt(): void {
+  /**
+   * The server may have lost the stream, or may be back: looks at once. moved: nothing gets through the connection, because the network has changed. The
+   * browser itself takes some seconds to see that.
+   */
+  doubt(moved = false): void {
+    this.stale ||= moved;
     this.doubts.ring();
     this.hopes.ring();
   }
@@ -114,7 +120,7 @@ export class Uplink {
 
   private async isWell(signal: AbortSignal): Promise<boolean> {
     const { publisher } = this;
-    if (!publisher?.connected) {
+    if (!publisher?.connected || this.stale) {
       return false;
     }
     try {
@@ -151,11 +157,12 @@ export class Uplink {
   private async tryAgain(signal: AbortSignal): Promise<void> {
     const old = this.publisher;
     if (old && !old.over && await old.isKnown(signal)) {
-      if (old.connected) {
+      if (old.connected && !this.stale) {
         return;
       }
       try {
         await old.restartIce(signal);
+        this.stale = false;
         return;
       } catch {
         signal.throwIfAborted(); // a new connection may get through where this one does not

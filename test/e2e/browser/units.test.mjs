@@ -377,7 +377,7 @@ describe("the way to the server", () => {
           return all.known;
         },
         async restartIce() {
-          all.made.at(-1).restarts = (all.made.at(-1).restarts ?? 0) + 1;
+          this.restarts = (this.restarts ?? 0) + 1;
           if (all.restart) {
             throw all.restart;
           }
@@ -450,6 +450,23 @@ describe("the way to the server", () => {
     all.made[0].onChange();
     await all.pass(50);
     assert.deepEqual([all.away.at(-1), all.made.length, all.made[0].restarts], ["back", 2, 2]);
+  });
+
+  test("another network, of which the connection does not know yet: ICE restarts at once, until that succeeds", async (t) => {
+    const all = await open(t, { connect: (n) => (n > 0 ? new Failure("server_gone") : null) });
+    all.uplink.doubt(true);
+    await all.pass(50);
+    assert.deepEqual([all.away, all.made.length, all.made[0].restarts], [["disconnected", "back"], 1, 1]);
+    all.uplink.doubt();
+    await all.pass(50);
+    assert.equal(all.made[0].restarts, 1, "the connection has followed");
+    all.restart = new Failure("server_gone");
+    all.uplink.doubt(true);
+    await all.pass(50);
+    assert.deepEqual([all.away.at(-1), all.made[0].restarts], ["server_gone", 2]);
+    all.restart = null;
+    await all.pass(1000);
+    assert.deepEqual([all.away.at(-1), all.made[0].restarts], ["back", 3]);
   });
 
   test("a session that the server does not know is begun anew", async (t) => {
@@ -537,9 +554,11 @@ describe("a broadcast", () => {
   async function live(t) {
     t.mock.timers.enable({ apis: ["setTimeout", "Date"] });
     const one = push({ sourceStreamName: "test" });
-    const all = { states: [], find: async () => [parsePush(one)] };
+    const all = { states: [], restarts: 0, status: "PUBLISHING", find: async () => [parsePush({ ...one, status: all.status })] };
     const client = { startup: async () => parsePush(one), find: () => all.find(), terminate: async () => undefined };
-    const publisher = { connected: true, over: false, replaceTrack: async () => undefined, isKnown: async () => true, close: async () => undefined };
+    const publisher = {
+      connected: true, over: false, replaceTrack: async () => undefined, isKnown: async () => true, close: async () => undefined, restartIce: async () => void all.restarts++,
+    };
     const broadcast = new Broadcast(client, async () => undefined, { stream: (state) => all.states.push(state), push: () => undefined, found: () => 0 }, async () => publisher);
     broadcast.start({
       open: async () => ({ getTracks: () => [] }), name: "test", maxBitrateKbps: 1, ticket: async () => ({ headers: () => ({}), release: () => undefined }),
@@ -559,6 +578,19 @@ describe("a broadcast", () => {
     await pass(t, 3000);
     assert.deepEqual(all.told(), ["sending", true, false], "the stream itself may get through");
     all.find = find;
+  });
+
+  test("restarts ICE once when the server says that it lacks the stream, as after a change of the network that nobody has told", async (t) => {
+    const all = await live(t);
+    for (const round of [1, 2]) {
+      all.status = "HOLDING";
+      await pass(t, 20_000);
+      assert.equal(all.restarts, round);
+      assert.deepEqual(all.told(), ["sending", false, false]);
+      all.status = "PUBLISHING";
+      await pass(t, 5000);
+      assert.equal(all.restarts, round);
+    }
   });
 
   test("does not take a server that waits for a login for one that is silent", async (t) => {
