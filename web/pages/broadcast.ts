@@ -257,8 +257,9 @@ export class Broadcast {
       const { logins } = this;
       try {
         await this.ask(asked, name, signal);
-        const lacks = asked.some(({ state }) => lacksStream(state));
-        if (silent || slept || (this.state.phase === "sending" && lacks)) {
+        const lacking = asked.filter(({ state }) => lacksStream(state)).length;
+        const lacks = lacking === asked.length; // one alone may only have begun
+        if (silent || slept || (this.state.phase === "sending" && lacking > 0)) {
           this.uplink?.doubt(lacks && !lacked);
         }
         lacked = lacks;
