@@ -397,6 +397,42 @@ func TestLongLaptopSleeps(t *testing.T) {
 	}
 }
 
+// A streamer is live by the studio on a laptop that sleeps, for less and for more than the server keeps a silent session. The show goes on by itself with
+// the same camera when the laptop wakes up. Its destination waits, and a real nginx has one recording.
+func TestLongStudioSleeps(t *testing.T) {
+	r := newRoamer(t)
+	n := newNginx(t)
+	s := startServer(t, "access=open", "ip="+r.address())
+	page := "http://" + net.JoinHostPort(r.address(), portIn(t, s.rest)) + "/"
+	b := startCommand(t, []string{"ip", "netns", "exec", r.namespace, "node"}, "studio-returns.mjs", page, "--name", "show", "--rtmp", n.url(), "--seconds", "300")
+	b.await("live")
+	begun := s.waitPush("show", "PUBLISHING")
+	s.waitFrames("show", 60)
+	for _, asleep := range []time.Duration{20 * time.Second, 45 * time.Second} {
+		r.signal(syscall.SIGSTOP)
+		sleeps := time.NewTimer(asleep)
+		s.waitPush("show", "HOLDING")
+		<-sleeps.C
+		before := s.waitPush("show", "HOLDING").VideoFramesSent
+		r.signal(syscall.SIGCONT)
+		woke := time.Now()
+		s.waitEach([]string{begun.MediaSessionID}, "PUBLISHING", before+60)
+		t.Logf("two seconds of pictures %v after %v of sleep", time.Since(woke).Round(100*time.Millisecond), asleep)
+		b.tell("back")
+		t.Logf("the page has made %s connections", b.await("back").Displayed["peers"])
+	}
+	if last := s.waitPush("show", "PUBLISHING"); last.MediaSessionID != begun.MediaSessionID || last.Attempts != 1 {
+		t.Errorf("the push was %+v and is %+v", begun, last)
+	}
+	b.stop()
+	s.waitNoPush()
+	files, err := filepath.Glob(filepath.Join(n.dir, "*.flv"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("recordings %v (%v), want one", files, err)
+	}
+	judgeOneClock(t, files[0], 70)
+}
+
 // signal sends a signal to all processes of the namespace.
 func (r *roamer) signal(sig syscall.Signal) {
 	r.t.Helper()
