@@ -134,7 +134,7 @@ export function destinationForm(destination: DestinationInfo | null, presets: Pr
   const changes = (values: Values): boolean => values.text("platform") !== keepAddress;
   const needsAddress = (values: Values): boolean => changes(values) && platformOf(values, presets).address === "";
   return {
-    title: destination ? t("Change “{name}”", { name: destination.name }) : t("Add a destination"),
+    title: destination ? t("Change “{name}”", { name: format.inSentence(destination.name) }) : t("Add a destination"),
     text: t("Nobody can read the stream key back, not even an administrator."),
     action: destination ? t("Change the destination") : t("Add the destination"),
     fields: [

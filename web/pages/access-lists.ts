@@ -54,16 +54,20 @@ function time(at: number | null, none: string): string {
 }
 
 function streams(patterns: string[]): string {
-  return patterns.length === 0 || patterns.includes("*") ? t("all") : patterns.join(", ");
+  return patterns.length === 0 || patterns.includes("*") ? t("all") : several(patterns);
+}
+
+function several(names: string[]): string {
+  return names.map(inSentence).join(", ");
 }
 
 /** Grants in a few words: "publish cam-*; push cam-* to youtube-main". */
 export function grantWords(grants: Grant[]): string {
   return grants.map((grant) => {
     const targets = [...grant.destinations, ...grant.urls];
-    const words = { actions: grant.actions.map(actionWords).join(", "), streams: grant.streams.includes("*") ? t("all streams") : grant.streams.join(", ") };
+    const words = { actions: grant.actions.map(actionWords).join(", "), streams: grant.streams.includes("*") ? t("all streams") : several(grant.streams) };
     return targets.length === 0 ? t("{actions} {streams}", words)
-      : t("{actions} {streams} to {targets}", { ...words, targets: targets.includes("*") ? t("anywhere") : targets.join(", ") });
+      : t("{actions} {streams} to {targets}", { ...words, targets: targets.includes("*") ? t("anywhere") : several(targets) });
   }).join("; ") || t("nothing");
 }
 
@@ -76,19 +80,20 @@ export class Overview implements Section {
     setText(element("mode", HTMLElement), `access=${mode}`);
     setText(element("mode-words", HTMLElement), modeWords(mode));
     const report = await this.around.client.report();
-    element("warnings", HTMLElement).replaceChildren(...report.warnings.map((text) => inEnglish(create("li", "", text))));
+    element("warnings", HTMLElement).replaceChildren(...report.warnings.map((text) => inEnglish(create("li", "", inSentence(text)))));
     const actions = [...new Set(report.who.map(({ action }) => action))];
     const people = [...new Set(report.who.map(({ who }) => who))];
     const head = create("tr");
     head.append(scoped("col", t("Who")), ...actions.map((action) => scoped("col", actionTitle(action))));
     const rows = people.map((who) => {
       const row = create("tr", who === "stranger" || who === "foreign page" ? "stranger" : "");
-      row.append(scoped("row", whoWords(who)), ...actions.map((action) => {
+      row.append(scoped("row", whoWords(inSentence(who))), ...actions.map((action) => {
         const found = report.who.find((line) => line.who === who && line.action === action);
         const cell = create("td");
         const answer = create("span", found?.allowed ? "yes" : "no", found === undefined ? "–" : found.allowed ? t("Yes") : t("No"));
-        const words = rightWords(found?.words ?? "");
-        (words === null ? inEnglish(cell) : cell).title = words ?? found?.words ?? "";
+        const said = inSentence(found?.words ?? "");
+        const words = rightWords(said);
+        (words === null ? inEnglish(cell) : cell).title = words ?? said;
         answer.lang = document.documentElement.lang;
         cell.append(answer);
         if (found?.allowed) {
@@ -181,8 +186,8 @@ export class Keys implements Section {
         label = key.label || key.id;
         row.set("label", label);
         row.set("owner", key.owner || t("nobody"));
-        row.set("grants", key.stream === "" ? grantWords(key.grants) : t("{grants}; always as {name}", { grants: grantWords(key.grants), name: key.stream }));
-        row.set("used", key.lastUsedAt === null || key.lastUsedAt === 0 ? t("never") : `${time(key.lastUsedAt, "")} ${key.lastUsedFrom}`.trim());
+        row.set("grants", key.stream === "" ? grantWords(key.grants) : t("{grants}; always as {name}", { grants: grantWords(key.grants), name: inSentence(key.stream) }));
+        row.set("used", key.lastUsedAt === null || key.lastUsedAt === 0 ? t("never") : `${time(key.lastUsedAt, "")} ${inSentence(key.lastUsedFrom)}`.trim());
         row.set("until", time(key.expiresAt, t("removed")));
         row.part("remove").setAttribute("aria-label", t("Remove the key {name}", { name: inSentence(label) }));
       };
@@ -215,7 +220,7 @@ export class Tokens implements Section {
 
   constructor(private readonly around: Surroundings) {
     this.rows = new Rows("tokens", ({ kind, id }) => `${kind} ${id}`, (row) => (one) => {
-      row.set("what", tokenWords(one.kind, one.id));
+      row.set("what", tokenWords(one.kind, inSentence(one.id)));
       row.set("before", time(one.before, "–"));
       row.set("by", one.by || "–");
     });
@@ -240,16 +245,16 @@ export class Destinations implements Section {
     const { client } = around;
     this.rows = new Rows("destinations", ({ name }) => name, (row, name) => {
       let shown: DestinationInfo | null = null;
-      onClick(row, "change", t("Change {name}", { name }), () => void this.edit(shown));
-      onClick(row, "remove", t("Remove {name}", { name }), () => void ask(around, this, {
-        title: t("Remove the destination “{name}”?", { name }),
+      onClick(row, "change", t("Change {name}", { name: inSentence(name) }), () => void this.edit(shown));
+      onClick(row, "remove", t("Remove {name}", { name: inSentence(name) }), () => void ask(around, this, {
+        title: t("Remove the destination “{name}”?", { name: inSentence(name) }),
         text: t("Its stream key is forgotten. Pushes that go there now go on."),
         action: t("Remove the destination"),
       }, () => client.removeDestination(name)));
       return (one) => {
         shown = one;
         row.set("name", one.name);
-        row.set("target", one.target.replace(/^rtmps?:\/\//, "").replace(/\*{3}$/, "•••"));
+        row.set("target", inSentence(one.target).replace(/^rtmps?:\/\//, "").replace(/\*{3}$/, "•••"));
         row.set("streams", streams(one.streams));
         row.set("used", count(one.usedBy));
         row.part("change").hidden = !this.admin();
@@ -339,7 +344,7 @@ export class Logins implements Section {
         row.set("address", login.address);
         row.set("since", time(login.created, "–"));
         row.set("seen", time(login.lastSeen, "–"));
-        row.part("end").setAttribute("aria-label", t("Sign out {name} at {address}", { name: inSentence(login.name), address: login.address }));
+        row.part("end").setAttribute("aria-label", t("Sign out {name} at {address}", { name: inSentence(login.name), address: inSentence(login.address) }));
       };
     });
   }
@@ -372,12 +377,12 @@ export class Audit implements Section {
     this.rows = new Rows("audit", ({ id }) => id, (row) => (line) => {
       row.root.dataset["ok"] = line.ok ? "yes" : "no";
       row.set("ok", line.ok ? t("Done") : t("Refused"));
-      row.set("action", line.count > 1 ? t("{action}, {n} times", { action: line.action, n: line.count }) : line.action);
+      row.set("action", line.count > 1 ? t("{action}, {n} times", { action: inSentence(line.action), n: line.count }) : line.action);
       row.part("action").lang = line.count > 1 ? document.documentElement.lang : "en"; // the name of an action, as the filter takes it
-      row.set("object", line.object);
+      row.set("object", inSentence(line.object));
       row.set("who", line.who || kindWords(line.kind));
-      row.set("from", [line.from, line.via, line.origin].filter((text) => text !== "" && text !== location.origin).join(", "));
-      row.set("why", line.why);
+      row.set("from", several([line.from, line.via, line.origin].filter((text) => text !== "" && text !== location.origin)));
+      row.set("why", inSentence(line.why));
       row.set("when", time(line.at, ""));
     });
     element("audit-filter", HTMLFormElement).addEventListener("submit", (event) => {

@@ -291,6 +291,60 @@ test("shows the audit log, page by page", async (t) => {
   await says("#audit-empty", /Nothing was written down/);
 });
 
+test("hostile names do nothing in any list, and turn no words around them", async (t) => {
+  const bad = "\u202e<img src=x onerror=alert(1)>";
+  const grant = { actions: ["push"], streams: [bad, "cam-*"], destinations: [bad], urls: [bad] };
+  const { page, errors, says, count, closed } = await open(t, "", (m, all) => {
+    m.me = { ...m.me, name: bad };
+    Object.assign(all, {
+      users: [{ name: bad, role: bad, streams: [bad, "cam-*"], source: "state", created: 1 }],
+      keys: [{ id: bad, label: bad, owner: bad, stream: bad, lastUsedAt: 1, lastUsedFrom: bad, createdAt: 1, grants: [grant] }],
+      revocations: ["sub", "jti", "kid"].map((kind) => ({ [kind]: bad, before: 1, at: 1, by: bad })),
+      destinations: [{ name: bad, target: `rtmp://${bad}/***`, streams: [bad, "cam-*"], app: bad, usedBy: 1 }],
+      apps: [{ name: bad, key: bad, url: bad, methods: [bad], username: bad, auth: bad, source: "state", grants: [grant] }],
+      logins: [{ id: bad, name: bad, role: bad, address: bad, created: 1, lastSeen: 1, userAgent: bad }],
+      audit: [1, 2].map((n) => ({
+        id: n, at: new Date(n).toISOString(), who: { kind: bad, sub: n === 1 ? bad : "" }, from: bad, via: bad, origin: bad, do: bad, ok: n === 1, why: `no ${bad}, as ${bad} says`, count: n, object: bad, stream: bad,
+      })),
+      warnings: [`${bad} may do everything`],
+    });
+    m.methods["access/report"] = () => ({ mode: bad, warnings: all.warnings, who: [`user ${bad}`, `key ${bad}`, bad].map((who) => ({ who, action: bad, allowed: true, words: `the streams ${bad}, to ${bad}` })) });
+  });
+  // A name that stands alone is a paragraph of its own. Within other words it may not steer the direction of the text.
+  const inspect = async (part) => {
+    const [made, turned] = await page.evaluate((name) => {
+      const nodes = [...document.querySelectorAll("body, body *")];
+      const texts = nodes.flatMap((one) => [one.title, one.ariaLabel, ...[...one.childNodes].filter((child) => child instanceof Text).map(({ data }) => data)]);
+      return [document.querySelectorAll("main :is(img, script), dialog :is(img, script)").length, texts.filter((text) => text?.includes("\u202e") && text !== name)];
+    }, bad);
+    assert.deepEqual([made, turned], [0, []], part);
+  };
+  const press = (button) => button.dispatchEvent("click"); // the page is not looked at, so nothing waits until it stands still
+  await says("#who", /user \ufffd<img/);
+  await inspect("overview");
+  for (const [part, n, button, title] of [["users", 1, "Remove", "user"], ["keys", 1, "Remove", "key"], ["tokens", 3], ["destinations", 1, "Remove", "destination"], ["apps", 1, "Remove", "app"], ["logins", 1, "Sign out", "Sign"], ["audit", 2]]) {
+    await press(page.locator(`#tabs a[href="#${part}"]`));
+    await count(part, n);
+    await inspect(part);
+    if (button) {
+      await press(page.locator(`#${part} button`, { hasText: button }));
+      await says("#confirm", new RegExp(`${title}.* “\ufffd<img src=x onerror=alert\\(1\\)>”`));
+      await inspect(`${part}, asking`);
+      await press(page.locator("#confirm-no"));
+    }
+    const change = page.locator(`#${part} button`, { hasText: "Change" });
+    if (await change.count() > 0) {
+      await press(change);
+      await page.locator("#form").waitFor();
+      await says("#form", /“\ufffd<img/);
+      await inspect(`${part}, changing`);
+      await press(page.locator("#form-cancel"));
+      await closed();
+    }
+  }
+  assert.deepEqual(errors, []);
+});
+
 test("an operator sees the own keys, and the names of destinations", async (t) => {
   const { page, count, mock } = await open(t, "#users", (m, all) => {
     m.me = { ...m.me, kind: "user", name: "berta", role: "operator", actions: ["publish", "play", "push", "read", "control"] };
