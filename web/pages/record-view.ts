@@ -109,9 +109,10 @@ export class RecordView {
     }
   }
 
+  /** Browsers tell of room that a full disk does not have. */
   private async showRoom(): Promise<void> {
     const bytes = await room().catch(() => null);
-    const left = bytes === null || this.kbps === 0 ? "" : roomWords((bytes * 8) / this.kbps);
+    const left = bytes === null || this.kbps === 0 || this.failure ? "" : roomWords((bytes * 8) / this.kbps);
     if (this.old === "off" && !this.box.disabled) {
       setText(this.note, sentences(this.box.checked ? t("What is sent is also written into this browser, so a bad line costs no footage.")
         : t("What is sent can also be written into this browser, so a bad line costs no footage."), left));
@@ -135,7 +136,7 @@ export class RecordView {
     const line = create("li");
     line.append(
       create("strong", "", whole ? t("Recording of “{name}”", { name: which }) : t("A recording of “{name}” was found", { name: which })),
-      create("span", "", whole ? facts : t("{facts}. The page was closed before the recording ended.", { facts })),
+      create("span", "", whole ? facts : t("{facts}. The page was closed before the recording ended, or the disk was full.", { facts })),
       ...parts.map((part, i) => this.link(recording, part, i)),
     );
     const remove = create("button", "button plain small", t("Delete"));

@@ -184,7 +184,7 @@ const words: Record<Reason, Sentences> = {
   },
   recording_failed: {
     title: "The recording here has stopped: the browser failed to write it.",
-    advice: "The show goes on. What was written until now is kept in the list below. Tick the box again to record the rest.",
+    advice: "The show goes on. What was written until now is kept in the list below. The disk may be full: make room, then tick the box again to record the rest.",
   },
   sound_missing: {
     title: "The server has no sound file of that name.",

@@ -160,6 +160,8 @@ test("a full disk ends the recording, and the show goes on", async (t) => {
   await page.waitForFunction(() => /the disk is full/.test(document.getElementById("warnings").textContent));
   await page.locator("#kept").waitFor();
   assert.equal(await page.locator("#record").isChecked(), false);
+  await page.waitForFunction(() => /written into this browser/.test(document.getElementById("record-note").textContent));
+  assert.doesNotMatch(await text("record-note"), /There is room for/);
   await looks(page, "disk-full");
   const before = await mock.framesReceived();
   await until(async () => (await mock.framesReceived()) > before + 10, "frames at the far end");
