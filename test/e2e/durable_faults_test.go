@@ -183,14 +183,20 @@ func writeState(t *testing.T, file string, b []byte) {
 	}
 }
 
+// mountDisk mounts a disk of this size, such as 2m, in a folder.
+func mountDisk(t *testing.T, mount, size string) {
+	t.Helper()
+	if err := syscall.Mount("tmpfs", mount, "tmpfs", 0, "size="+size); err != nil {
+		t.Skipf("only root may make a disk: %v", err)
+	}
+	t.Cleanup(func() { syscall.Unmount(mount, syscall.MNT_DETACH) })
+}
+
 // smallDisk mounts a disk of 2 MB. remount sets flags of the mount.
 func smallDisk(t *testing.T) (dir string, remount func(flags uintptr)) {
 	t.Helper()
 	mount := t.TempDir()
-	if err := syscall.Mount("tmpfs", mount, "tmpfs", 0, "size=2m"); err != nil {
-		t.Skipf("only root may make a disk: %v", err)
-	}
-	t.Cleanup(func() { syscall.Unmount(mount, syscall.MNT_DETACH) })
+	mountDisk(t, mount, "2m")
 	return filepath.Join(mount, "state"), func(flags uintptr) {
 		t.Helper()
 		if err := syscall.Mount("tmpfs", mount, "tmpfs", syscall.MS_REMOUNT|flags, "size=2m"); err != nil {

@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -356,4 +357,60 @@ func judgeJoints(t *testing.T, file string, most int) {
 	if before["video"] == 0 || before["audio"] == 0 {
 		t.Errorf("there are no pictures or no sound: %v", before)
 	}
+}
+
+// A browser records the show until the disk is full. The page says so, the show goes on, and what was recorded can be downloaded and decodes. When there
+// is room again, it can be deleted, and there is a recording again. (If something else takes the last byte at once, Chromium itself may end.)
+func TestLongStudioFullDisk(t *testing.T) {
+	profile := t.TempDir()
+	disk := filepath.Join(profile, "Default", "File System") // what pages store; without room for its own files, Chromium itself may end
+	if err := os.MkdirAll(disk, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	mountDisk(t, disk, "20m")
+	stored, room := filepath.Join(disk, "Origins"), filepath.Join(disk, "room")
+	n := newNginx(t)
+	s := startServer(t)
+	b := startBrowser(t, "studio-disk.mjs", s.page, "--name", "show", "--rtmp", n.url(), "--profile", profile, "--downloads", t.TempDir(), "--seconds", "300")
+	b.await("live")
+	begun := s.waitPush("show", "PUBLISHING")
+	if err := os.WriteFile(room, make([]byte, 1_500_000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	empty := fill(t, stored)
+	if err := os.Remove(room); err != nil {
+		t.Fatal(err)
+	}
+	b.tell("full")
+	saw := b.await("full").Displayed
+	t.Logf("the page says %q, and offers %q", saw["record-problem"], saw["recordings"])
+	if !strings.HasPrefix(saw["record-problem"], "The recording here has stopped: ") || !strings.Contains(saw["record-problem"], "disk") {
+		t.Errorf("the page says %q", saw["record-problem"])
+	}
+	if strings.Contains(saw["record-note"], "There is room for") {
+		t.Errorf("on a full disk the page says %q", saw["record-note"])
+	}
+	b.tell("keep")
+	file := b.await("kept").Displayed["file"]
+	if said := cutDecoding(t, file); said != "" {
+		t.Errorf("what is kept: %s", said)
+	}
+	lasts := duration(t, file)
+	t.Logf("what is kept lasts %.1f s", lasts)
+	if lasts <= 0 {
+		t.Error("nothing is kept")
+	}
+	s.waitEach([]string{begun.MediaSessionID}, "PUBLISHING", s.waitPush("show", "PUBLISHING").VideoFramesSent+60)
+
+	empty()
+	b.tell("delete")
+	b.await("deleted")
+	b.tell("record")
+	b.await("recording")
+	if last := s.waitPush("show", "PUBLISHING"); last.MediaSessionID != begun.MediaSessionID || last.Attempts != 1 {
+		t.Errorf("the push was %+v and is %+v", begun, last)
+	}
+	b.stop()
+	s.waitNoPush()
+	judgeOneClock(t, filepath.Join(n.dir, "rtmp_show.flv"), 5)
 }

@@ -1,7 +1,7 @@
 import { confirm } from "./confirm.ts";
 import type { Quality } from "./devices.ts";
 import { create, element, setText, showAlert } from "./dom.ts";
-import type { Failure } from "./failure.ts";
+import { asFailure, type Failure } from "./failure.ts";
 import * as format from "./format.ts";
 import { sentences, t } from "./language.ts";
 import { recordWanted, rememberRecord } from "./memory.ts";
@@ -163,7 +163,10 @@ export class RecordView {
   private async remove({ id, name }: Recording): Promise<void> {
     const sure = await confirm({ title: t("Delete this recording?"), text: t("The recording of “{name}” cannot be brought back.", { name: format.inSentence(name) }), action: t("Delete") });
     if (sure) {
-      await removeRecording(id).catch(() => undefined); // then the list shows it again
+      const failure = await removeRecording(id).then(() => null, asFailure);
+      showAlert(element("record-problem", HTMLElement), failure && {
+        title: t("The browser could not delete this recording."), advice: t("The disk may have no room even for that: make room in another way, then delete it again."),
+      }, failure?.detail ?? "");
       await this.refresh();
       void this.showRoom();
       element("kept", HTMLElement).hidden ? this.box.focus() : element("kept-title", HTMLElement).focus();

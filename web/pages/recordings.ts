@@ -110,7 +110,7 @@ function unlessGone(error: unknown): null {
 }
 
 export async function removeRecording(id: string): Promise<void> {
-  await (await root()).removeEntry(id, { recursive: true });
+  await (await root()).removeEntry(id, { recursive: true }).catch(unlessGone);
 }
 
 /** How many bytes may still be written; null if the browser does not tell. */

@@ -91,9 +91,21 @@ test("a show is recorded, and can be downloaded and deleted", async (t) => {
   await page.locator("#recordings button").click();
   await page.locator("#confirm-no").click();
   assert.equal(await page.locator("#recordings li").count(), 1);
+  await page.evaluate(() => {
+    const { removeEntry } = FileSystemDirectoryHandle.prototype;
+    FileSystemDirectoryHandle.prototype.removeEntry = async function () { // as on a disk without any room
+      FileSystemDirectoryHandle.prototype.removeEntry = removeEntry;
+      throw new DOMException("an operation failed", "InvalidStateError");
+    };
+  });
+  await page.locator("#recordings button").click();
+  await page.locator("#confirm-yes").click();
+  await page.waitForFunction(() => /could not delete this recording/.test(document.getElementById("record-problem").innerText));
+  assert.equal(await page.locator("#recordings li").count(), 1);
   await page.locator("#recordings button").click();
   await page.locator("#confirm-yes").click();
   await page.locator("#kept").waitFor({ state: "hidden" });
+  assert.equal(await page.locator("#record-problem").isVisible(), false);
   await page.reload();
   await page.waitForFunction(() => document.getElementById("record").checked); // the wish is remembered
   assert.deepEqual(await stored(page), []);

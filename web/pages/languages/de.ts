@@ -728,6 +728,8 @@ const texts: Texts = {
   "The show goes on. What was written until now is kept in the list below: download it, delete it, then record again.": "Die Sendung geht weiter. Was bis jetzt geschrieben wurde, steht in der Liste unten: Laden Sie es herunter, löschen Sie es, und nehmen Sie dann wieder auf.",
   "The recording here has stopped: the disk is too slow.": "Die Aufnahme hier ist beendet: Der Datenträger ist zu langsam.",
   "The show goes on. What was written until now is kept in the list below. Close programs that use the disk, then record again.": "Die Sendung geht weiter. Was bis jetzt geschrieben wurde, steht in der Liste unten. Schließen Sie Programme, die den Datenträger verwenden, und nehmen Sie dann wieder auf.",
+  "The browser could not delete this recording.": "Der Browser konnte diese Aufnahme nicht löschen.",
+  "The disk may have no room even for that: make room in another way, then delete it again.": "Vielleicht hat der Datenträger nicht einmal dafür Platz: Schaffen Sie auf andere Weise Platz, und löschen Sie sie dann noch einmal.",
   "The recording here has stopped: the browser failed to write it.": "Die Aufnahme hier ist beendet: Der Browser konnte sie nicht schreiben.",
   "The show goes on. What was written until now is kept in the list below. The disk may be full: make room, then tick the box again to record the rest.": "Die Sendung geht weiter. Was bis jetzt geschrieben wurde, steht in der Liste unten. Vielleicht ist der Datenträger voll: Schaffen Sie Platz, und setzen Sie dann den Haken wieder, um den Rest aufzunehmen.",
   "The server has no sound file of that name.": "Der Server hat keine Tondatei mit diesem Namen.",

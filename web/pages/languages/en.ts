@@ -732,6 +732,8 @@ export type Text =
   | "The show goes on. What was written until now is kept in the list below: download it, delete it, then record again."
   | "The recording here has stopped: the disk is too slow."
   | "The show goes on. What was written until now is kept in the list below. Close programs that use the disk, then record again."
+  | "The browser could not delete this recording."
+  | "The disk may have no room even for that: make room in another way, then delete it again."
   | "The recording here has stopped: the browser failed to write it."
   | "The show goes on. What was written until now is kept in the list below. The disk may be full: make room, then tick the box again to record the rest."
   | "The server has no sound file of that name."

@@ -728,6 +728,8 @@ const texts: Texts = {
   "The show goes on. What was written until now is kept in the list below: download it, delete it, then record again.": "La emisión continúa. Lo escrito hasta ahora está en la lista de abajo: descárgalo, elimínalo y vuelve a grabar.",
   "The recording here has stopped: the disk is too slow.": "La grabación aquí se ha detenido: el disco es demasiado lento.",
   "The show goes on. What was written until now is kept in the list below. Close programs that use the disk, then record again.": "La emisión continúa. Lo escrito hasta ahora está en la lista de abajo. Cierra los programas que usan el disco y vuelve a grabar.",
+  "The browser could not delete this recording.": "El navegador no pudo borrar esta grabación.",
+  "The disk may have no room even for that: make room in another way, then delete it again.": "Puede que el disco no tenga sitio ni para eso: libera espacio de otra manera y bórrala otra vez.",
   "The recording here has stopped: the browser failed to write it.": "La grabación aquí se ha detenido: el navegador no pudo escribirla.",
   "The show goes on. What was written until now is kept in the list below. The disk may be full: make room, then tick the box again to record the rest.": "La emisión continúa. Lo escrito hasta ahora está en la lista de abajo. Puede que el disco esté lleno: libera espacio y marca otra vez la casilla para grabar el resto.",
   "The server has no sound file of that name.": "El servidor no tiene ningún archivo de sonido con ese nombre.",

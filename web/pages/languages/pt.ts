@@ -728,6 +728,8 @@ const texts: Texts = {
   "The show goes on. What was written until now is kept in the list below: download it, delete it, then record again.": "A live continua. O que foi escrito até agora está na lista abaixo: baixe, exclua e grave de novo.",
   "The recording here has stopped: the disk is too slow.": "A gravação aqui parou: o disco é lento demais.",
   "The show goes on. What was written until now is kept in the list below. Close programs that use the disk, then record again.": "A live continua. O que foi escrito até agora está na lista abaixo. Feche os programas que usam o disco e grave de novo.",
+  "The browser could not delete this recording.": "O navegador não conseguiu excluir esta gravação.",
+  "The disk may have no room even for that: make room in another way, then delete it again.": "Talvez o disco não tenha espaço nem para isso: libere espaço de outra forma e exclua de novo.",
   "The recording here has stopped: the browser failed to write it.": "A gravação aqui parou: o navegador não conseguiu escrevê-la.",
   "The show goes on. What was written until now is kept in the list below. The disk may be full: make room, then tick the box again to record the rest.": "A live continua. O que foi escrito até agora está na lista abaixo. O disco pode estar cheio: libere espaço e marque a caixa de novo para gravar o resto.",
   "The server has no sound file of that name.": "O servidor não tem um arquivo de som com esse nome.",

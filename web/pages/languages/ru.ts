@@ -728,6 +728,8 @@ const texts: Texts = {
   "The show goes on. What was written until now is kept in the list below: download it, delete it, then record again.": "Эфир продолжается. Всё записанное осталось в списке ниже: скачайте его, удалите и включите запись снова.",
   "The recording here has stopped: the disk is too slow.": "Запись здесь остановлена: диск слишком медленный.",
   "The show goes on. What was written until now is kept in the list below. Close programs that use the disk, then record again.": "Эфир продолжается. Всё записанное осталось в списке ниже. Закройте программы, которые нагружают диск, и включите запись снова.",
+  "The browser could not delete this recording.": "Браузер не смог удалить эту запись.",
+  "The disk may have no room even for that: make room in another way, then delete it again.": "Возможно, на диске нет места даже для этого: освободите его иначе и удалите запись снова.",
   "The recording here has stopped: the browser failed to write it.": "Запись здесь остановлена: браузер не смог её записать.",
   "The show goes on. What was written until now is kept in the list below. The disk may be full: make room, then tick the box again to record the rest.": "Эфир продолжается. Всё записанное осталось в списке ниже. Возможно, диск заполнен: освободите место и снова отметьте флажок, чтобы записать остальное.",
   "The server has no sound file of that name.": "На сервере нет звукового файла с таким именем.",

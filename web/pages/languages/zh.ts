@@ -728,6 +728,8 @@ const texts: Texts = {
   "The show goes on. What was written until now is kept in the list below: download it, delete it, then record again.": "直播继续。到目前为止写入的内容保留在下方列表中：请下载并删除它，然后重新录制。",
   "The recording here has stopped: the disk is too slow.": "此处的录制已停止：磁盘太慢。",
   "The show goes on. What was written until now is kept in the list below. Close programs that use the disk, then record again.": "直播继续。到目前为止写入的内容保留在下方列表中。请关闭占用磁盘的程序，然后重新录制。",
+  "The browser could not delete this recording.": "浏览器无法删除此录制。",
+  "The disk may have no room even for that: make room in another way, then delete it again.": "磁盘可能连删除所需的空间都没有：请用其他方式腾出空间，然后再次删除。",
   "The recording here has stopped: the browser failed to write it.": "此处的录制已停止：浏览器写入失败。",
   "The show goes on. What was written until now is kept in the list below. The disk may be full: make room, then tick the box again to record the rest.": "直播继续。到目前为止写入的内容保留在下方列表中。磁盘可能已满：请腾出空间，然后重新勾选以录制剩余部分。",
   "The server has no sound file of that name.": "服务器上没有这个名称的声音文件。",
