@@ -10,6 +10,7 @@ import { FormDialog, showSecret, type Values } from "./form-dialog.ts";
 import { count, inSentence, moment } from "./format.ts";
 import { t } from "./language.ts";
 import { Rows, type Row } from "./rows.ts";
+import { serverNow } from "./server-clock.ts";
 
 /** What the lists need of the page around them. */
 export interface Surroundings {
@@ -50,7 +51,7 @@ function showEmpty(id: string, things: unknown[], nothing: string): void {
 }
 
 function time(at: number | null, none: string): string {
-  return at === null || at === 0 ? none : moment(at, Date.now());
+  return at === null || at === 0 ? none : moment(at, serverNow());
 }
 
 function streams(patterns: string[]): string {
@@ -206,7 +207,7 @@ export class Keys implements Section {
     const destinations = await client.destinations().catch(() => []);
     form.open(keyForm(destinations.map(({ name }) => name)), async (values) => {
       const stream = values.text("stream");
-      const key = await client.createKey({ label: values.text("label"), grants: keyGrants(values), stream, limits: writtenLimits(values), expiresAt: keyUntil(values, Date.now()) });
+      const key = await client.createKey({ label: values.text("label"), grants: keyGrants(values), stream, limits: writtenLimits(values), expiresAt: keyUntil(values, serverNow()) });
       await this.load();
       const obs = rtmp() !== "" && values.list("actions").includes("publish") ? [t("In OBS: server {address}, stream key as below.", { address: rtmp() })] : [];
       void showSecret(t("The key"), [t("The server shows it only now. Whoever has it may do what it allows."), ...obs], key);

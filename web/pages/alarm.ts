@@ -10,6 +10,7 @@ const storageKey = "transponder.console.sound";
 export class Alarm {
   private readonly button = element("alarm-sound", HTMLButtonElement);
   private known: Set<string> | null = null; // the pushes in trouble at the last look; null before the first
+  private missed = 0; // how many looks in a row have found no server
 
   constructor(private readonly name: string) {
     this.press(read());
@@ -28,11 +29,21 @@ export class Alarm {
     const troubled = pushes.filter(isTroubled).map(({ id }) => id);
     const news = this.known !== null && troubled.some((id) => !this.known?.has(id));
     this.known = new Set(troubled);
+    this.missed = 0;
     document.title = pageTitle(this.name, troubled.length);
     if (news && this.button.getAttribute("aria-pressed") === "true") {
       beep();
     }
     return troubled.length;
+  }
+
+  /** The server does not answer, so nobody knows how the pushes are. The title tells at once; a sound comes if the next look finds no server, either. */
+  lost(): void {
+    document.title = pageTitle(this.name, "!");
+    this.missed++;
+    if (this.missed === 2 && this.known !== null && this.button.getAttribute("aria-pressed") === "true") {
+      beep();
+    }
   }
 
   /** Nothing is known any more, so nothing is told. */

@@ -5,6 +5,7 @@ import type { Question } from "./confirm.ts";
 import * as format from "./format.ts";
 import { sentences, t } from "./language.ts";
 import type { Row } from "./rows.ts";
+import { serverNow } from "./server-clock.ts";
 import { callEnd, callLabel, callPushLabel } from "./words.ts";
 
 export interface CallHandlers {
@@ -53,7 +54,7 @@ export function callRow(row: Row, id: string, handlers: CallHandlers, pushes: (s
       row.link("stream", call.streamName, format.streamPage(call.streamName));
     }
     row.set("pushes", call.pushStatus === "" ? format.count(call.streamName === "" ? null : pushes(call.streamName)) : callPushLabel(call.pushStatus));
-    row.set("age", call.answeredAt === null ? "–" : format.clock((call.endedAt ?? Date.now()) - call.answeredAt));
+    row.set("age", call.answeredAt === null ? "–" : format.clock((call.endedAt ?? serverNow()) - call.answeredAt));
     row.part("stop").setAttribute("aria-label", t("Hang up the call with {who}", { who }));
     row.part("stop").hidden = call.endedAt !== null;
     field.setAttribute("aria-label", t("Digits for {who}", { who }));

@@ -13,6 +13,8 @@ import type { PastFilter, PushInfo } from "./push-client.ts";
 import { briefPush, isTroubled, PushFigures, pushRow, type PushHandlers } from "./push-row.ts";
 import { isTaking } from "./push-state.ts";
 import { Rows, type Row } from "./rows.ts";
+import { serverNow } from "./server-clock.ts";
+import { Unseen } from "./unseen.ts";
 import { callLabel, consoleWords, pushLabel, type Words } from "./words.ts";
 
 /** Everything on the server at one moment. */
@@ -52,8 +54,10 @@ export class ConsoleView {
   private readonly past: HistoryList;
   private readonly figures = new PushFigures();
   private readonly alarm = new Alarm(t("Console"));
+  private readonly unseen = new Unseen();
   private readonly onlyTrouble = element("only-trouble", HTMLButtonElement);
   private readonly clear = element("pushes-clear", HTMLButtonElement);
+  private listed: PushInfo[] = []; // the pushes of the server, and those that failed unseen
   private picture: Picture = { pushes: [], streams: [], calls: [], sessions: [], nodes: [] };
   private counts = new Map<string, number>(); // of pushes, by the name of their stream
   private sampledAt = 0;
@@ -83,6 +87,7 @@ export class ConsoleView {
   /** Shows nothing of the server: nobody has signed in. */
   lock(): void {
     element("board", HTMLElement).hidden = true;
+    this.unseen.clear();
     this.alarm.rest();
   }
 
@@ -98,10 +103,13 @@ export class ConsoleView {
     element("nodes", HTMLElement).classList.toggle("watched", !admin);
   }
 
-  /** Shows that the server cannot be asked; null hides it. The last data stay on the page, dimmed. */
+  /** Shows that the server cannot be asked; null hides it. The last data stay on the page, in grey. */
   showTrouble(failure: Failure | null): void {
     showAlert(element("trouble", HTMLElement), failure && consoleWords(failure), failure?.detail);
     element("board", HTMLElement).classList.toggle("stale", failure !== null);
+    if (failure) {
+      this.alarm.lost();
+    }
   }
 
   /** Shows why something that was asked for was not done, until the next thing is asked for; null hides it. */
@@ -111,8 +119,14 @@ export class ConsoleView {
     box.scrollIntoView({ block: "nearest" });
   }
 
+  /** Takes pushes that are over out of the list. */
+  forget(ids: string[]): void {
+    this.unseen.forget(ids);
+  }
+
   show(picture: Picture): void {
     this.picture = picture;
+    this.listed = this.unseen.with(picture.pushes);
     if (Date.now() - this.sampledAt >= sampleMs) {
       this.sampledAt = Date.now();
       this.figures.add(picture.pushes);
@@ -123,14 +137,14 @@ export class ConsoleView {
     }
     element("board", HTMLElement).hidden = false;
     this.draw();
-    const troubled = this.alarm.look(picture.pushes);
+    const troubled = this.alarm.look(this.listed);
     this.onlyTrouble.hidden = troubled === 0 && !this.troubleOnly;
     setText(this.onlyTrouble, t("Only trouble ({n})", { n: troubled }));
     const live = picture.pushes.filter(({ status }) => isTaking(status));
     const total = live.reduce((sum, { bitrateKbps }) => sum + (bitrateKbps ?? 0), 0);
     const show = (id: string, text: string): void => setText(element(id, HTMLElement), text);
     show("stream-count", format.count(picture.streams.filter(({ plays }) => !plays).length));
-    show("push-count", t("{some} of {all}", { some: live.length, all: picture.pushes.length }));
+    show("push-count", t("{some} of {all}", { some: live.length, all: this.listed.length }));
     show("session-count", format.count(picture.sessions?.length ?? null));
     show("total", format.bitrate(total));
   }
@@ -145,7 +159,8 @@ export class ConsoleView {
   }
 
   private draw(): void {
-    const { pushes, streams, calls, sessions, nodes } = this.picture;
+    const { streams, calls, sessions, nodes } = this.picture;
+    const pushes = this.listed;
     const several = nodes.length > 1;
     const troubleOnly = this.troubleOnly;
     const shownPushes = pushes.filter((push) => (!troubleOnly || isTroubled(push)) &&
@@ -188,7 +203,7 @@ export class ConsoleView {
 
   /** The pushes in the list that have failed. */
   private failed(): string[] {
-    return this.picture.pushes.filter(({ status }) => status === "FAILED").map(({ id }) => id);
+    return this.listed.filter(({ status }) => status === "FAILED").map(({ id }) => id);
   }
 
   private wanted(...texts: string[]): boolean {
@@ -214,7 +229,7 @@ export class ConsoleView {
       row.set("state", stream.plays ? t("Played") : t("Published"));
       row.link("name", stream.name, format.streamPage(stream.name));
       row.set("provider", stream.provider);
-      row.set("picture", `${format.size(stream.width, stream.height)}${stream.plays ? "" : `, ${format.frameRate(stream.framesPerSecond)}`}`);
+      row.set("picture", `${format.size(stream.width, stream.height)}${stream.plays || stream.width === 0 ? "" : `, ${format.frameRate(stream.framesPerSecond)}`}`);
       row.set("codecs", format.codecs(stream.videoCodec, stream.audioCodec));
       row.set("bitrate", format.bitrate(stream.bitrateKbps));
       row.set("pushes", format.count(stream.plays ? null : this.pushesOf(stream.name)));
@@ -321,5 +336,5 @@ function cores(n: number): string {
 }
 
 function age(since: number | null): string {
-  return since === null || since === 0 ? "–" : format.clock(Date.now() - since);
+  return since === null || since === 0 ? "–" : format.clock(serverNow() - since);
 }

@@ -69,9 +69,9 @@ export function startWords(failure: Failure): Words {
   }
 }
 
-/** The title of the page: how many pushes need a look comes first, so that a narrow tab shows it. */
-export function pageTitle(name: string, troubled: number): string {
-  return `${troubled > 0 ? `(${troubled}) ` : ""}${name} – Transponder`;
+/** The title of the page: how many pushes need a look comes first, so that a narrow tab shows it. "!": the server does not answer. */
+export function pageTitle(name: string, troubled: number | "!"): string {
+  return `${troubled === 0 ? "" : `(${troubled}) `}${name} – Transponder`;
 }
 
 /** Why there is no picture of a stream; "" if there is one, or if one is about to come. */

@@ -14,7 +14,7 @@ import { PushActions } from "./push-actions.ts";
 import { PushClient } from "./push-client.ts";
 import { followPushes, type PushEvent } from "./push-events.ts";
 import { Rest } from "./rest.ts";
-import { may, Sessions, type Session } from "./session.ts";
+import { may, mayPushAnywhere, Sessions, type Session } from "./session.ts";
 import { SignIn } from "./sign-in.ts";
 import { pushLabel } from "./words.ts";
 
@@ -47,6 +47,7 @@ const actions = new PushActions(pushes, server, {
   showRefusal: (words, detail) => view.showRefusal(words, detail),
   fail: show,
   changed: gap,
+  forget: (ids) => view.forget(ids),
 });
 const view = new ConsoleView({
   stopPush: actions.stopPush,
@@ -67,7 +68,7 @@ async function sendDigits(id: string, digits: string, sent: () => void): Promise
   try {
     await calls.sendDigits(id, digits);
   } catch (error) {
-    show(asFailure(error));
+    actions.refused(asFailure(error));
     return;
   }
   sent();
@@ -86,6 +87,7 @@ async function refresh(): Promise<void> {
   if (!me) {
     me = await sessions.who();
     showAccount(me, sessions);
+    actions.anywhere = mayPushAnywhere(me);
     view.allow(may(me, "control"), may(me, "push"), may(me, "admin"));
   }
   const [found, streams, phones, pages, nodes] = await Promise.all([pushes.find({}), server.streams(), calls.all(), findSessions(), findNodes()]);

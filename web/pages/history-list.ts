@@ -8,6 +8,7 @@ import * as format from "./format.ts";
 import { locale, t } from "./language.ts";
 import type { PastFilter, PushInfo } from "./push-client.ts";
 import { Rows, type Row } from "./rows.ts";
+import { serverNow } from "./server-clock.ts";
 import { explain, pushLabel } from "./words.ts";
 
 /** How many pushes are read at a time. */
@@ -64,7 +65,7 @@ export class HistoryList {
       text: this.text.value.trim(),
       status: outcome ? chosen : "",
       reason: outcome ? "" : chosen,
-      from: between ? moment(this.from.value) : hours > 0 ? Date.now() - hours * hourMs : 0,
+      from: between ? moment(this.from.value) : hours > 0 ? serverNow() - hours * hourMs : 0,
       to: between ? moment(this.to.value) : 0,
       limit: this.pages * pageLength,
     };
@@ -108,7 +109,7 @@ function pastRow(row: Row, handlers: HistoryHandlers): (push: PushInfo) => void 
     row.set("reason", push.reason === "" ? "" : explain(pushFailure(push.reason, push.info)).title);
     row.set("info", push.info);
     const { startedAt, endedAt } = push;
-    row.set("when", endedAt === null ? "" : format.moment(endedAt, Date.now()));
+    row.set("when", endedAt === null ? "" : format.moment(endedAt, serverNow()));
     row.set("lasted", startedAt === null || endedAt === null ? "" : t("lasted {time}", { time: format.clock(endedAt - startedAt) }));
     retry.setAttribute("aria-label", t("Start again the push of {name} to {target}", { name: format.inSentence(push.sourceName), target: format.inSentence(shownTarget(push)) }));
   };

@@ -11,7 +11,7 @@ import { t } from "./language.ts";
 import type { PushClient, PushInfo } from "./push-client.ts";
 import { askForPush } from "./push-form.ts";
 import type { PushHandlers } from "./push-row.ts";
-import type { Words } from "./words.ts";
+import { consoleWords, type Words } from "./words.ts";
 
 /** How many pushes are removed at a time. */
 const atATime = 8;
@@ -25,11 +25,16 @@ export interface Stage {
   fail: (failure: Failure) => void;
   /** The server has something else than before: ask it. */
   changed: () => void;
+  /** These pushes, which are over, are taken out of the list. */
+  forget: (ids: string[]) => void;
 }
 
 export class PushActions implements PushHandlers {
   private readonly form = new FormDialog();
   private asking = false;
+
+  /** The person at the page may push to any address, and not only to the destinations that the server keeps. */
+  anywhere = true;
 
   constructor(private readonly pushes: PushClient, private readonly server: ConsoleClient, private readonly stage: Stage) {}
 
@@ -44,13 +49,23 @@ export class PushActions implements PushHandlers {
     if (!(await confirm(question))) {
       return;
     }
+    this.stage.showRefusal(null);
     try {
       await run();
     } catch (error) {
-      this.stage.fail(asFailure(error));
-      return; // a successful poll would hide the failure at once
+      this.refused(asFailure(error));
+      return;
     }
     this.stage.changed();
+  }
+
+  /** Tells why something was not done, until the next thing is asked for: the next look at the server must not hide it. */
+  refused(failure: Failure, words: Words = consoleWords(failure)): void {
+    if (failure.reason === "unauthorized") {
+      this.stage.fail(failure);
+    } else {
+      this.stage.showRefusal(words, failure.detail);
+    }
   }
 
   private async start(stream: string): Promise<void> {
@@ -58,9 +73,14 @@ export class PushActions implements PushHandlers {
       return; // a second form would replace what is entered in the first
     }
     this.asking = true;
+    this.stage.showRefusal(null);
     const saved = await this.server.destinations().catch(() => []); // who may not know them enters an address
     this.asking = false;
-    askForPush(this.form, stream, saved, async (request) => {
+    if (saved.length === 0 && !this.anywhere) {
+      this.stage.showRefusal({ title: t("There are no destinations."), advice: t("You may push to saved destinations only. Ask an administrator to save one.") });
+      return;
+    }
+    askForPush(this.form, stream, saved, this.anywhere, async (request) => {
       const push = await this.pushes.startup(request);
       this.stage.announce(t("Started: {name} to {target}", { name: inSentence(push.sourceName), target: hostOf(push.target) }));
       this.stage.changed();
@@ -73,11 +93,7 @@ export class PushActions implements PushHandlers {
       await this.pushes.retry(push.id);
     } catch (error) {
       const failure = asFailure(error);
-      if (failure.reason === "unauthorized") {
-        this.stage.fail(failure);
-      } else {
-        this.stage.showRefusal(retryWords(failure), failure.detail);
-      }
+      this.refused(failure, retryWords(failure));
       return;
     }
     this.stage.announce(t("Started again: {name} to {target}", { name: inSentence(push.sourceName), target: hostOf(push.target) }));
@@ -91,9 +107,10 @@ export class PushActions implements PushHandlers {
         await Promise.all(ids.slice(i, i + atATime).map((id) => this.pushes.terminate(id)));
       }
     } catch (error) {
-      this.stage.fail(asFailure(error));
+      this.refused(asFailure(error));
       return;
     }
+    this.stage.forget(ids);
     this.stage.changed();
   }
 }

@@ -11,17 +11,18 @@ import { kinds, presets, type Kind, type Preset } from "./presets.ts";
 const savedPrefix = "saved ";
 
 /**
- * Asks where a stream shall go. saved: the names of the destinations that the server keeps. start sends the request; the form shows why the server
- * refuses it.
+ * Asks where a stream shall go. saved: the names of the destinations that the server keeps. anywhere: other addresses are offered, too. start sends
+ * the request; the form shows why the server refuses it.
  */
-export function askForPush(form: FormDialog, stream: string, saved: readonly (readonly [name: string, label: string])[], start: (request: PushRequest) => Promise<void>): void {
+export function askForPush(form: FormDialog, stream: string, saved: readonly (readonly [name: string, label: string])[], anywhere: boolean,
+  start: (request: PushRequest) => Promise<void>): void {
   const kindOf = (values: Values): Kind => kinds.find((kind) => kind === values.text("where")) ?? "named";
   const presetOf = (values: Values): Preset => presets[kindOf(values)];
   const entered = (values: Values): Destination => {
     const kind = kindOf(values);
     return kind === "named" ? { kind, address: values.text("where").slice(savedPrefix.length), key: "" } : { kind, address: values.text("address"), key: values.text("key") };
   };
-  const others = kinds.filter((kind) => kind !== "named");
+  const others = anywhere ? kinds.filter((kind) => kind !== "named") : [];
   const options = [
     ...saved.map(([name, label]) => [savedPrefix + name, label === "" ? name : `${name}, ${label}`] as const),
     ...others.map((kind) => [kind, (presets[kind] as Preset).label] as const),

@@ -10,6 +10,7 @@ import { language, sentences, t } from "./language.ts";
 import type { PushInfo } from "./push-client.ts";
 import { isTaking } from "./push-state.ts";
 import type { Row } from "./rows.ts";
+import { serverNow } from "./server-clock.ts";
 import { explain, pushLabel } from "./words.ts";
 
 export interface PushHandlers {
@@ -97,7 +98,7 @@ export function pushRow(row: Row, id: string, figures: PushFigures, handlers: Pu
     row.set("bitrate", format.bitrate(live ? push.bitrateKbps : null));
     row.set("queue", format.delay(live ? push.queuedMs : null));
     row.set("age-label", failed ? t("Lasted") : t("Running"));
-    row.set("age", push.startedAt ? format.clock((push.endedAt ?? Date.now()) - push.startedAt) : "–");
+    row.set("age", push.startedAt ? format.clock((push.endedAt ?? serverNow()) - push.startedAt) : "–");
     row.set("why", reasonWords(push));
     row.set("info", push.info);
     row.set("note", pushNote(push, several()));

@@ -1,6 +1,7 @@
 import { reasonOf, RestApi } from "../sdk/src/rest.ts";
 import { asFailure, Failure, pageReason, type PageReason } from "./failure.ts";
 import { errorText, inTime, patienceMs } from "./http.ts";
+import { heardDate } from "./server-clock.ts";
 
 /** The SDK's client of the REST API, with a time limit for each request, and a Failure for every error. */
 export class Rest extends RestApi {
@@ -43,7 +44,10 @@ export class Rest extends RestApi {
       cache: "no-store",
       credentials: "same-origin",
       headers: { ...init.headers, ...bearer(this.token) },
-    }, read);
+    }, (response) => {
+      heardDate(response.headers.get("Date"));
+      return read(response);
+    });
   }
 
   override async _refusal(response: Response): Promise<Failure> {

@@ -21,6 +21,11 @@ export function may(session: Session | null, action: string): boolean {
   return actions.includes(action) || actions.includes("admin") || (action === "read" && actions.includes("control"));
 }
 
+/** Whether somebody may push to any address. Operators push only to the destinations that the server keeps. */
+export function mayPushAnywhere(session: Session): boolean {
+  return session.role !== "operator";
+}
+
 /** The tabs of this browser tell each other that somebody has signed in or out. */
 const channel = "transponder.session";
 

@@ -1,6 +1,5 @@
 // The page about one stream: how it looks now, how it gets here, where it goes, and where it went.
 
-import { sleep } from "../sdk/src/backoff.ts";
 import { showAccount } from "./account.ts";
 import { Bell, longMs } from "./bell.ts";
 import { Chart } from "./chart.ts";
@@ -18,9 +17,11 @@ import { followPushes } from "./push-events.ts";
 import { briefPush, isTroubled, PushFigures, pushRow } from "./push-row.ts";
 import { Rest } from "./rest.ts";
 import { Rows } from "./rows.ts";
-import { may, Sessions, type Session } from "./session.ts";
+import { serverNow } from "./server-clock.ts";
+import { may, mayPushAnywhere, Sessions, type Session } from "./session.ts";
 import { SignIn } from "./sign-in.ts";
 import { snapshot } from "./snapshot.ts";
+import { Unseen } from "./unseen.ts";
 import { consoleWords } from "./words.ts";
 
 const pollMs = 2000;
@@ -35,6 +36,8 @@ const name = new URLSearchParams(location.search).get("name") ?? "";
 const shownName = format.inSentence(name);
 const forever = new AbortController().signal;
 const bell = new Bell();
+const pictureBell = new Bell();
+const unseen = new Unseen();
 
 let historyIsOld = true;
 let following = false;
@@ -56,6 +59,7 @@ const actions = new PushActions(pushes, server, {
   showRefusal: (words, detail) => showAlert(element("refusal", HTMLElement), words, detail),
   fail: show,
   changed,
+  forget: (ids) => unseen.forget(ids),
 });
 const list = new Rows<PushInfo>("pushes", ({ id }) => id, (row, id) => pushRow(row, id, figures, actions, () => false), briefPush);
 const history = new HistoryList({ retryPush: actions.retryPush, wanted: changed });
@@ -90,11 +94,14 @@ function show(failure: Failure): void {
     locked = true;
     showAccount(null, sessions);
     showAlert(element("trouble", HTMLElement), null);
+    unseen.clear();
+    document.title = pageTitle(shownName, 0);
     board.hidden = true;
     signIn.ask(true);
     return;
   }
   showAlert(element("trouble", HTMLElement), consoleWords(failure), failure.detail);
+  document.title = pageTitle(shownName, "!");
   board.classList.add("stale");
 }
 
@@ -102,11 +109,12 @@ async function refresh(): Promise<void> {
   if (!me) {
     me = await sessions.who();
     showAccount(me, sessions);
+    actions.anywhere = mayPushAnywhere(me);
     board.classList.toggle("watching", !may(me, "control"));
     board.classList.toggle("no-push", !may(me, "push"));
   }
   const [found, all] = await Promise.all([server.stream(name), pushes.find({ streamName: name })]);
-  const own = all.filter(({ sourceName }) => sourceName === name); // find also knows the names at destinations
+  const own = unseen.with(all.filter(({ sourceName }) => sourceName === name)); // find also knows the names at destinations
   signIn.hide();
   board.hidden = false;
   board.classList.remove("stale");
@@ -124,20 +132,26 @@ async function refresh(): Promise<void> {
 
 function showPublisher(now: PublisherInfo | null, players: number): void {
   const before = publisher?.id === now?.id ? publisher : null;
+  const other = publisher?.id !== now?.id;
   publisher = now;
+  if (other) {
+    failed = null; // that was about the publisher before
+    showPictureNote();
+    pictureBell.ring();
+  }
   const chip = element("state", HTMLElement);
   chip.dataset["status"] = now ? "PUBLISHING" : "ENDED";
   setText(element("state-text", HTMLElement), now ? t("Published") : t("Not published"));
   const loss = lossSince(before, now);
   const facts: Record<string, string> = {
     size: now ? `${format.size(now.width, now.height)}` : "–",
-    fps: format.frameRate(now ? now.framesPerSecond : null),
+    fps: format.frameRate(now && now.width > 0 ? now.framesPerSecond : null),
     codecs: now ? format.codecs(now.videoCodec, now.audioCodec) : "–",
     keys: format.interval(now?.keyIntervalMs ?? null),
     way: now ? [now.provider, now.transport].filter((part) => part !== "").join(", ") : "–",
     jitter: format.delay(now?.jitterMs ?? null),
     players: format.count(now ? players : null),
-    age: now?.createdAt ? format.clock(Date.now() - now.createdAt) : "–",
+    age: now?.createdAt ? format.clock(serverNow() - now.createdAt) : "–",
     rate: format.bitrate(now?.bitrateKbps ?? null),
     lost: format.percent(loss),
     trip: format.delay(now?.roundTripMs ?? null),
@@ -162,6 +176,11 @@ function lossSince(before: PublisherInfo | null, now: PublisherInfo | null): num
   return came + lost > 0 && lost >= 0 ? lost / (came + lost) : null;
 }
 
+/** Says why there is no picture. */
+function showPictureNote(): void {
+  setText(element("picture-note", HTMLElement), snapshotWords(publisher !== null, failed, picture.hidden !== false));
+}
+
 /** Shows the stream as it looks, as long as it is published and somebody looks at the page. */
 async function showPictures(): Promise<void> {
   for (;;) {
@@ -171,7 +190,7 @@ async function showPictures(): Promise<void> {
     } else {
       try {
         picture.src = await snapshot(rest, name, forever);
-        picture.alt = t("The stream {name} at {time}", { name: shownName, time: format.moment(Date.now(), Date.now()) });
+        picture.alt = t("The stream {name} at {time}", { name: shownName, time: format.moment(serverNow(), serverNow()) });
         picture.hidden = false;
         failed = null;
       } catch (error) {
@@ -179,8 +198,8 @@ async function showPictures(): Promise<void> {
         picture.hidden = picture.hidden !== false || (failed !== "busy" && failed !== "server_gone"); // else the last one stays for a moment
       }
     }
-    setText(element("picture-note", HTMLElement), snapshotWords(publisher !== null, failed, picture.hidden !== false));
-    await sleep(publisher === null || (picture.hidden !== false && failed === null) ? pollMs : pictureMs, forever).catch(() => undefined);
+    showPictureNote();
+    await pictureBell.wait(publisher === null || (picture.hidden !== false && failed === null) ? pollMs : pictureMs, forever);
   }
 }
 
@@ -209,6 +228,7 @@ async function run(): Promise<void> {
   }, () => server.stopStream(publisher?.id ?? "")));
   const config = await loadConfig();
   signIn.httpsPort = config.httpsPort;
+  document.addEventListener("visibilitychange", () => pictureBell.ring());
   void showPictures();
   for (;;) {
     try {

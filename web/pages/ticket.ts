@@ -1,6 +1,7 @@
 import { sleep } from "../sdk/src/backoff.ts";
 import { Failure } from "./failure.ts";
 import { bearer, Fields, type Rest } from "./rest.ts";
+import { serverNow } from "./server-clock.ts";
 
 /** The right to publish one stream: what WHIP is shown at the beginning and at the end of the stream. */
 export interface Ticket {
@@ -33,7 +34,7 @@ const retryMs = 30_000;
 export async function askTicket(rest: Rest, stream: string, subject: string, takeOver: boolean): Promise<Ticket> {
   const create = async (actions: string[]): Promise<string> => {
     const request = { grants: [{ actions, streams: [stream] }], expiresIn: lifeS, ...(subject !== "" && { subject }) };
-    const token = new Fields(await rest.ask("/token/create", { ...request, until: Date.now() + streamMs })).text("token");
+    const token = new Fields(await rest.ask("/token/create", { ...request, until: serverNow() + streamMs })).text("token");
     if (token === "") {
       throw new Failure("server_error", "the answer has no token");
     }

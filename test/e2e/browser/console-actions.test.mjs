@@ -59,8 +59,8 @@ function busy(mock) {
   mock.history = () => [failedPush(), failedPush({ mediaSessionId: "h-2", sourceStreamName: "evening", status: "ENDED", reason: "terminated", info: "", startedBy: { kind: "", via: "auto" } })];
   mock.terminate = () => {
     const id = JSON.parse(mock.last("POST /rest-api/push/terminate").body).mediaSessionId;
-    pushes.splice(pushes.findIndex((one) => one.mediaSessionId === id), 1);
-    return 200;
+    const at = pushes.findIndex((one) => one.mediaSessionId === id);
+    return at < 0 ? 404 : (pushes.splice(at, 1), 200);
   };
   return pushes;
 }
@@ -161,16 +161,22 @@ test("removes pushes that have failed, one or all", async (t) => {
 test("searches the history on the server", async (t) => {
   const asked = [];
   let found = 120;
+  const aheadMs = 3 * 3_600_000;
   const { page, says } = await open(t, (m) => {
     busy(m);
     m.history = (_, query) => {
       asked.push(Object.fromEntries(query));
       return Array.from({ length: Math.min(found, Number(query.get("limit"))) }, (_, i) => failedPush({ mediaSessionId: `h-${i}` }));
     };
-  });
+  }, { prepare: (page) => page.addInitScript((ms) => { // a clock that is wrong
+    const { now } = Date;
+    Date.now = () => now() + ms;
+  }, aheadMs) });
   const latest = (is, what) => until(() => asked.length > 0 && is(asked.at(-1)), `${what}: ${JSON.stringify(asked.at(-1))}`);
   await page.waitForFunction(() => document.querySelectorAll("#history li").length === 50);
   assert.deepEqual(asked[0], { limit: "50" });
+  await says("#streams li:nth-child(1)", /Running 1:\d\d /);
+  await says("#pushes li:nth-child(1)", /Running \d?\d:\d\d /);
   await page.locator("#history-older").click();
   await page.waitForFunction(() => document.querySelectorAll("#history li").length === 100);
   await page.locator("#history-older").click();
@@ -197,7 +203,7 @@ test("searches the history on the server", async (t) => {
 
 test("tells of trouble in the title, in a filter and by a sound", async (t) => {
   let pushes;
-  const { page, says } = await open(t, (m) => (pushes = busy(m)), {
+  const { mock, page, says } = await open(t, (m) => (pushes = busy(m)), {
     prepare: (page) => page.addInitScript(() => {
       globalThis.tones = 0;
       const { start } = OscillatorNode.prototype;
@@ -230,6 +236,28 @@ test("tells of trouble in the title, in a filter and by a sound", async (t) => {
   await page.reload();
   await says("#pushes", /Live morning/);
   assert.equal(await page.locator("#alarm-sound").getAttribute("aria-pressed"), "true", "the choice is kept");
+
+  const look = async () => { // an event makes the page ask
+    for (const before = mock.count("POST /rest-api/push/find"); mock.count("POST /rest-api/push/find") < before + 2; ) {
+      mock.tell({ id: "p-live" });
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  };
+  const unseen = failedPush({ mediaSessionId: "p-unseen", streamName: "rtmp_morning", rtmpUrl: "rtmp://far.example/live", target: "rtmp://far.example/live/***", secretName: false });
+  pushes.push(unseen, failedPush({ mediaSessionId: "p-unseen-2" }));
+  await title("(2) Console – Transponder");
+  pushes.length = 1; // the server forgets it soon
+  await look();
+  await title("(2) Console – Transponder");
+  pushes.push({ ...unseen, mediaSessionId: "p-again", status: "PUBLISHING", startedAt: unseen.endedAt + 1000, endedAt: undefined });
+  await title("(1) Console – Transponder"); // somebody has started it again
+  await page.getByRole("button", { name: /^Remove the push of morning/ }).click();
+  await title("Console – Transponder");
+  assert.equal(await page.locator("#pushes [data-status=FAILED]").count(), 0);
+  await mock.close();
+  await title("(!) Console – Transponder");
+  await says("#trouble", /does not answer/);
+  assert.deepEqual(await faults(page), [], "what was known last can be read");
 });
 
 test("who may not push sees no button for it", async (t) => {
@@ -239,6 +267,22 @@ test("who may not push sees no button for it", async (t) => {
   });
   await says("#streams", /morning/);
   assert.equal(await page.locator("#board .can-push:visible, #board .danger:visible").count(), 0);
+});
+
+test("an operator is offered only the destinations that the server keeps", async (t) => {
+  let saved = [];
+  const { page, says } = await open(t, (m) => {
+    busy(m);
+    m.destinations = () => saved;
+    m.me = { ...m.me, kind: "user", name: "olga", role: "operator", actions: ["publish", "play", "push", "read", "control"] };
+  });
+  await page.getByRole("button", { name: "Push the stream morning" }).click();
+  await says("#refusal", /There are no destinations\. You may push to saved destinations only/);
+  saved = [{ name: "main", label: "", streams: ["*"], usedBy: 0 }];
+  await page.getByRole("button", { name: "Push the stream morning" }).click();
+  await says("#form", /Push “morning” to/);
+  assert.deepEqual(await page.locator("#form-where option").allInnerTexts(), ["main"]);
+  assert.equal(await page.locator("#refusal").isVisible(), false);
 });
 
 test("draws only the rows near the window of 2000 pushes, and finds the others", async (t) => {

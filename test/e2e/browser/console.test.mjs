@@ -183,13 +183,14 @@ test("sends digits to a phone, and hangs up", async (t) => {
   const { mock, page, says } = await open(t, (m) => {
     m.calls = () => [call(), call({ callId: "c-2", status: "RING", callee: "1002" })].slice(0, left);
     m.digits = (n) => (n === 1 ? 400 : 200);
+    m.methods["call/terminate"] = () => (left === 2 ? 500 : 200);
   });
   await says("#calls", /Connected 1001/);
   assert.equal(await page.locator("#calls form:visible").count(), 1, "only a call that was answered takes digits");
   const field = page.getByLabel("Digits for 1001");
   await field.fill("12x");
   await page.keyboard.press("Enter");
-  await says("#trouble", /cannot send these digits/);
+  await says("#refusal", /cannot send these digits/);
   assert.equal(await field.inputValue(), "12x");
   await field.fill(" 12# ");
   await page.keyboard.press("Enter");
@@ -198,7 +199,11 @@ test("sends digits to a phone, and hangs up", async (t) => {
   assert.equal(await field.inputValue(), "");
   await page.getByRole("button", { name: "Hang up the call with 1002" }).click();
   await says("#confirm", /Hang up the call with 1002\? The stream of the phone ends/);
+  assert.equal(await page.locator("#refusal").isVisible(), true, "a look at the server does not hide it");
+  await page.locator("#confirm-yes").click();
+  await says("#refusal", /The server failed/);
   left = 1;
+  await page.getByRole("button", { name: "Hang up the call with 1002" }).click();
   await page.locator("#confirm-yes").click();
   await page.waitForFunction(() => document.querySelectorAll("#calls li").length === 1);
   assert.deepEqual(JSON.parse(mock.last("POST /rest-api/call/terminate").body), { callId: "c-2" });

@@ -122,6 +122,8 @@ async function judge(page, code, what) {
   assert.deepEqual(await englishOf(page, all[code]), [], what);
   await page.setViewportSize({ width: 360, height: 780 });
   const [wide, width] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+  const cut = await page.evaluate(() => [...document.querySelectorAll(".rows .chip")].filter((chip) => chip.scrollWidth > chip.clientWidth).map((chip) => chip.innerText));
+  assert.deepEqual(cut, [], `${code}: words that leave their frame`);
   assert.ok(wide <= width, `${what}: ${wide} px wide of ${width}`);
   await photograph(page, `language-${code}-${what}-phone`);
   await page.setViewportSize({ width: 1280, height: 860 });

@@ -59,10 +59,14 @@ test("shows how a stream looks, how it gets here and where it goes", async (t) =
 
 test("says why there is no picture, and asks again only if that can change", async (t) => {
   const answers = [404, 503, jpeg, 403];
+  let begin;
+  const first = new Promise((resolve) => (begin = resolve));
   const { mock, page, says } = await open(t, (m) => {
     show(m);
-    m.methods["stream/snapshot"] = () => answers.shift() ?? jpeg;
+    m.methods["stream/snapshot"] = async () => (await first, answers.shift() ?? jpeg);
   });
+  await says("#picture-note", /^The first picture comes in a moment\.$/);
+  begin();
   await says("#picture-note", /no picture now\. It may send sound only/);
   await says("#picture-note", /makes too many pictures right now/);
   await page.waitForFunction(() => document.querySelector("#picture").naturalWidth === 64 && document.querySelector("#picture-note").innerText === "");

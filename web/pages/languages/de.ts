@@ -988,6 +988,7 @@ const texts: Texts = {
   "The push cannot be started again as it was.": "Die Weiterleitung kann so, wie sie war, nicht erneut gestartet werden.",
   "The server's own words below say why. You can start a new push from the row of the stream.": "Die Meldung des Servers darunter nennt den Grund. Sie können in der Zeile des Streams eine neue Weiterleitung starten.",
   "You may not start this push again.": "Sie dürfen diese Weiterleitung nicht erneut starten.",
+  "You may push to saved destinations only. Ask an administrator to save one.": "Sie dürfen nur an gespeicherte Ziele weiterleiten. Bitten Sie einen Administrator, eines zu speichern.",
   "Ask an administrator, or start a new push with your own key from the row of the stream.": "Fragen Sie einen Administrator, oder starten Sie in der Zeile des Streams eine neue Weiterleitung mit Ihrem eigenen Schlüssel.",
   "Nobody publishes this stream any more.": "Niemand sendet diesen Stream mehr.",
   "Start the push when its publisher is back.": "Starten Sie die Weiterleitung, wenn der Sender wieder da ist.",

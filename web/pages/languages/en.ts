@@ -992,6 +992,7 @@ export type Text =
   | "The push cannot be started again as it was."
   | "The server's own words below say why. You can start a new push from the row of the stream."
   | "You may not start this push again."
+  | "You may push to saved destinations only. Ask an administrator to save one."
   | "Ask an administrator, or start a new push with your own key from the row of the stream."
   | "Nobody publishes this stream any more."
   | "Start the push when its publisher is back."

@@ -988,6 +988,7 @@ const texts: Texts = {
   "The push cannot be started again as it was.": "El reenvío no puede volver a iniciarse tal como era.",
   "The server's own words below say why. You can start a new push from the row of the stream.": "El mensaje del servidor, abajo, dice por qué. Puedes iniciar un reenvío nuevo desde la fila de la transmisión.",
   "You may not start this push again.": "No puedes volver a iniciar este reenvío.",
+  "You may push to saved destinations only. Ask an administrator to save one.": "Solo puedes reenviar a destinos guardados. Pide a un administrador que guarde uno.",
   "Ask an administrator, or start a new push with your own key from the row of the stream.": "Pregunta a un administrador, o inicia un reenvío nuevo con tu propia clave desde la fila de la transmisión.",
   "Nobody publishes this stream any more.": "Ya nadie emite esta transmisión.",
   "Start the push when its publisher is back.": "Inicia el reenvío cuando vuelva quien la emite.",

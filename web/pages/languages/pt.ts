@@ -988,6 +988,7 @@ const texts: Texts = {
   "The push cannot be started again as it was.": "A retransmissão não pode ser reiniciada como era.",
   "The server's own words below say why. You can start a new push from the row of the stream.": "A mensagem do servidor, abaixo, diz por quê. Você pode iniciar uma nova retransmissão na linha da transmissão.",
   "You may not start this push again.": "Você não pode reiniciar esta retransmissão.",
+  "You may push to saved destinations only. Ask an administrator to save one.": "Você só pode retransmitir para destinos salvos. Peça a um administrador que salve um.",
   "Ask an administrator, or start a new push with your own key from the row of the stream.": "Peça a um administrador, ou inicie uma nova retransmissão com sua própria chave na linha da transmissão.",
   "Nobody publishes this stream any more.": "Ninguém mais envia esta transmissão.",
   "Start the push when its publisher is back.": "Inicie a retransmissão quando quem transmite voltar.",

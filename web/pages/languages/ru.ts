@@ -988,6 +988,7 @@ const texts: Texts = {
   "The push cannot be started again as it was.": "Эту пересылку нельзя начать снова в прежнем виде.",
   "The server's own words below say why. You can start a new push from the row of the stream.": "Причина указана в сообщении сервера ниже. Новую пересылку можно начать в строке потока.",
   "You may not start this push again.": "Вам не разрешено начинать эту пересылку снова.",
+  "You may push to saved destinations only. Ask an administrator to save one.": "Вы можете пересылать только на сохранённые площадки. Попросите администратора сохранить площадку.",
   "Ask an administrator, or start a new push with your own key from the row of the stream.": "Обратитесь к администратору или начните новую пересылку со своим ключом в строке потока.",
   "Nobody publishes this stream any more.": "Этот поток больше никто не отправляет.",
   "Start the push when its publisher is back.": "Начните пересылку, когда источник вернётся.",

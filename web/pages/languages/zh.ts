@@ -988,6 +988,7 @@ const texts: Texts = {
   "The push cannot be started again as it was.": "无法按原样重新开始此推流。",
   "The server's own words below say why. You can start a new push from the row of the stream.": "下方服务器的消息说明了原因。您可以从该直播流所在的行开始新的推流。",
   "You may not start this push again.": "您无权重新开始此推流。",
+  "You may push to saved destinations only. Ask an administrator to save one.": "您只能推流到已保存的目标。请让管理员保存一个。",
   "Ask an administrator, or start a new push with your own key from the row of the stream.": "请联系管理员，或从该直播流所在的行用您自己的密钥开始新的推流。",
   "Nobody publishes this stream any more.": "已无人发布此直播流。",
   "Start the push when its publisher is back.": "请在发布者恢复后开始推流。",
