@@ -169,7 +169,7 @@ export class ConsoleView {
     const failed = this.failed().length;
     this.clear.hidden = failed < 2; // one has its own button
     setText(this.clear, t("Remove the {n} that failed", { n: failed }));
-    this.showEmpty("pushes", pushes.length, shownPushes.length, t("Nothing is being pushed. Start a push in the Studio, or by REST."));
+    this.showEmpty("pushes", pushes.length, shownPushes.length, t("Nothing is being pushed. Start a push in the Studio, beside a stream below, or by REST."));
     const shownStreams = streams.filter(({ name, provider }) => this.wanted(name, provider));
     this.streams.show(shownStreams);
     this.showEmpty("streams", streams.length, shownStreams.length, t("Nobody publishes to this server."));
