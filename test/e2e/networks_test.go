@@ -254,12 +254,9 @@ func TestLongStudioChangesNetwork(t *testing.T) {
 			}
 			b.stop()
 			s.waitNoPush()
-			files, err := filepath.Glob(filepath.Join(n.dir, "*.flv"))
-			if err != nil || len(files) != 1 {
-				t.Fatalf("recordings %v (%v), want one", files, err)
-			}
-			judgeOneClock(t, files[0], 20)
-			for _, still := range stills(t, files[0]) {
+			file := n.recording(t)
+			judgeOneClock(t, file, 20)
+			for _, still := range stills(t, file) {
 				if still > 0.5 {
 					t.Logf("the picture stood still for %.1f s", still)
 				}
@@ -426,11 +423,8 @@ func TestLongStudioSleeps(t *testing.T) {
 	}
 	b.stop()
 	s.waitNoPush()
-	files, err := filepath.Glob(filepath.Join(n.dir, "*.flv"))
-	if err != nil || len(files) != 1 {
-		t.Fatalf("recordings %v (%v), want one", files, err)
-	}
-	judgeOneClock(t, files[0], 70)
+	file := n.recording(t)
+	judgeOneClock(t, file, 70)
 }
 
 // signal sends a signal to all processes of the namespace.

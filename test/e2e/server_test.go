@@ -264,6 +264,16 @@ type nginx struct {
 	exited chan struct{}
 }
 
+// recording returns the file of the only recording. The test fails if there is another one, or none.
+func (n *nginx) recording(t *testing.T) string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(n.dir, "*.flv"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("recordings %v (%v), want one", files, err)
+	}
+	return files[0]
+}
+
 // startNginx runs one until the test ends and returns its application's URL and the folder of the recordings.
 func startNginx(t *testing.T) (url, records string) {
 	t.Helper()

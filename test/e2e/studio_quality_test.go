@@ -70,13 +70,10 @@ func TestLongStudioQuality(t *testing.T) {
 		}
 		return ""
 	})
-	files, err := filepath.Glob(filepath.Join(n.dir, "*.flv"))
-	if err != nil || len(files) != 1 {
-		t.Fatalf("recordings %v (%v), want one", files, err)
-	}
-	judgeDecoding(t, files[0])
-	judgeJoints(t, files[0], 0)
-	if lasts := duration(t, files[0]); lasts < 8 {
+	file := n.recording(t)
+	judgeDecoding(t, file)
+	judgeJoints(t, file, 0)
+	if lasts := duration(t, file); lasts < 8 {
 		t.Errorf("the recording lasts %.1f s", lasts)
 	}
 }

@@ -101,13 +101,10 @@ func (h *sourceShow) stop() string {
 		}
 		return ""
 	})
-	files, err := filepath.Glob(filepath.Join(h.n.dir, "*.flv"))
-	if err != nil || len(files) != 1 {
-		h.t.Fatalf("recordings %v (%v), want one", files, err)
-	}
-	judgeDecoding(h.t, files[0])
-	judgeJoints(h.t, files[0], 0)
-	return files[0]
+	file := h.n.recording(h.t)
+	judgeDecoding(h.t, file)
+	judgeJoints(h.t, file, 0)
+	return file
 }
 
 // While somebody is live from the studio, a screen comes and goes, the quality changes, another camera is picked, and a file is played to its end. The

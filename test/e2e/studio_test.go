@@ -69,13 +69,10 @@ func studioComesBack(t *testing.T, kills int) {
 	s.waitEach(ids, "PUBLISHING", s.waitPush("show", "PUBLISHING").VideoFramesSent+30)
 	b.stop()
 	s.waitNoPush()
-	files, err := filepath.Glob(filepath.Join(n.dir, "*.flv"))
-	if err != nil || len(files) != 1 {
-		t.Fatalf("recordings %v (%v), want one", files, err)
-	}
-	judgeDecoding(t, files[0])
-	judgeJoints(t, files[0], kills)
-	if lasts := duration(t, files[0]); lasts < float64(kills+2) {
+	file := n.recording(t)
+	judgeDecoding(t, file)
+	judgeJoints(t, file, kills)
+	if lasts := duration(t, file); lasts < float64(kills+2) {
 		t.Errorf("the recording lasts %.1f s", lasts)
 	}
 }
@@ -218,12 +215,9 @@ func TestLongStudioSlate(t *testing.T) {
 	s.waitEach(ids, "PUBLISHING", s.findPush("show").VideoFramesSent+60)
 	b.stop()
 	s.waitNoPush()
-	files, err := filepath.Glob(filepath.Join(n.dir, "*.flv"))
-	if err != nil || len(files) != 1 {
-		t.Fatalf("recordings %v (%v), want one", files, err)
-	}
-	judgeOneClock(t, files[0], 4) // the server waits for two seconds before it shows the picture
-	first, last, shown, all := -1, -1, 0, meanColours(t, files[0])
+	file := n.recording(t)
+	judgeOneClock(t, file, 4) // the server waits for two seconds before it shows the picture
+	first, last, shown, all := -1, -1, 0, meanColours(t, file)
 	for i, c := range all {
 		if c.near(0xc0, 0x20, 0x80) {
 			if shown++; first < 0 {
