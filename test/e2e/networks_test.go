@@ -366,6 +366,7 @@ func TestLongLaptopSleeps(t *testing.T) {
 					t.Fatalf("startup answers %d", code)
 				}
 				s.waitFrames("show", 60)
+				t.Cleanup(func() { r.signal(syscall.SIGCONT) }) // what still sleeps cannot end
 				r.signal(syscall.SIGSTOP)
 				asleep := time.NewTimer(c.asleep)
 				<-asleep.C
@@ -405,6 +406,7 @@ func TestLongStudioSleeps(t *testing.T) {
 	b.await("live")
 	begun := s.waitPush("show", "PUBLISHING")
 	s.waitFrames("show", 60)
+	t.Cleanup(func() { r.signal(syscall.SIGCONT) }) // what still sleeps cannot end
 	for _, asleep := range []time.Duration{20 * time.Second, 45 * time.Second} {
 		r.signal(syscall.SIGSTOP)
 		sleeps := time.NewTimer(asleep)

@@ -238,10 +238,11 @@ test("tells of trouble in the title, in a filter and by a sound", async (t) => {
   assert.equal(await page.locator("#alarm-sound").getAttribute("aria-pressed"), "true", "the choice is kept");
 
   const look = async () => { // an event makes the page ask
-    for (const before = mock.count("POST /rest-api/push/find"); mock.count("POST /rest-api/push/find") < before + 2; ) {
+    const before = mock.count("POST /rest-api/push/find");
+    await until(() => {
       mock.tell({ id: "p-live" });
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+      return mock.count("POST /rest-api/push/find") >= before + 2;
+    }, "two looks at the server");
   };
   const unseen = failedPush({ mediaSessionId: "p-unseen", streamName: "rtmp_morning", rtmpUrl: "rtmp://far.example/live", target: "rtmp://far.example/live/***", secretName: false });
   pushes.push(unseen, failedPush({ mediaSessionId: "p-unseen-2" }));
