@@ -1,4 +1,5 @@
 import { isLive, openInPlaceOf } from "../sdk/src/media.ts";
+import { Pauses } from "../sdk/src/backoff.ts";
 import { sameProcessing, type Processing } from "./microphone.ts";
 import { adapt, open, openOne, type Choice, type Kind, type Quality } from "./devices.ts";
 
@@ -8,8 +9,20 @@ export interface CaptureListener {
   /** A new track, or none, is about to replace the open one of its kind, which is closed when the promise has resolved. */
   use: (kind: Kind, track: MediaStreamTrack | null) => Promise<void>;
   /** A device has gone, such as one that was unplugged. */
-  lost: (track: MediaStreamTrack) => void;
+  lost: () => void;
 }
+
+/** A device that has gone while it was in use. */
+interface Loss {
+  id: string;
+  /** Before the next attempts to open it again. */
+  pauses: Pauses;
+  /** When the next one is due, as performance.now tells it. */
+  dueAt: number;
+}
+
+/** The pauses between the attempts to open a lost device again. A driver that has crashed needs a moment, and another program may need the device for long. */
+const patience = { attempts: Infinity, firstPauseMs: 500, factor: 2, maxPauseMs: 10_000 };
 
 /**
  * The camera and microphone in use. A new device is opened before the old one of the same kind is closed; the other kind is not
@@ -21,6 +34,8 @@ export class Capture {
   /** Of the open microphone. */
   processing: Processing | null = null;
   private muted = false;
+  private readonly losses = new Map<Kind, Loss>();
+  private listed: ReadonlySet<string> = new Set(); // the ids of the devices that there were when somebody last looked
   private queue: Promise<unknown> = Promise.resolve();
 
   constructor(private readonly listener: CaptureListener) {}
@@ -28,6 +43,27 @@ export class Capture {
   /** The open stream; null before the first device is open. It stays the same object, its tracks change. */
   get stream(): MediaStream | null {
     return this.media;
+  }
+
+  /** The kinds of the devices that have gone and are not replaced. */
+  get lost(): Kind[] {
+    return [...this.losses.keys()];
+  }
+
+  /** Compares the devices in use with the ids of those that there are now. Returns whether it is worth an attempt to open a lost one again. */
+  compare(ids: ReadonlySet<string>): boolean {
+    for (const track of this.media?.getTracks().filter(isLive) ?? []) {
+      const { deviceId = "" } = track.getSettings();
+      if (this.listed.has(deviceId) && !ids.has(deviceId)) {
+        this.lose(track); // some systems give the sound of another microphone in its name
+      }
+    }
+    this.listed = ids;
+    const due = [...this.losses.values()].filter(({ dueAt, id }) => ids.has(id) && performance.now() >= dueAt);
+    for (const loss of due) {
+      loss.dueAt = performance.now() + (loss.pauses._next() ?? Infinity);
+    }
+    return due.length > 0;
   }
 
   /** Opens the chosen devices that are not open yet. If that fails, the devices that are open stay open. */
@@ -63,6 +99,7 @@ export class Capture {
     for (const [kind, wanted] of all) {
       if (!wanted) {
         await this.listener.use(kind, null);
+        this.losses.delete(kind);
         this.drop(kind);
       }
     }
@@ -76,7 +113,7 @@ export class Capture {
     const old = this.live(kind);
     const id = kind === "video" ? choice.camera : choice.microphone;
     const asBefore = kind === "video" || this.processing === null || sameProcessing(this.processing, choice.processing);
-    if (old && asBefore && isChosen(old, id, kind === "video" ? choice.facing : "")) {
+    if (old && asBefore && !this.losses.has(kind) && isChosen(old, id, kind === "video" ? choice.facing : "")) {
       if (kind === "video" && this.quality !== choice.quality) {
         await adapt(old, choice.quality);
         this.quality = choice.quality;
@@ -104,7 +141,7 @@ export class Capture {
     if (track.kind === "audio") {
       track.enabled = !this.muted;
     }
-    track.addEventListener("ended", () => this.listener.lost(track)); // our own stop() does not fire this event
+    track.addEventListener("ended", () => this.lose(track)); // our own stop() does not fire this event
     try {
       await this.listener.use(track.kind as Kind, track);
     } catch (error) {
@@ -112,9 +149,18 @@ export class Capture {
       throw error;
     }
     this.media ??= new MediaStream();
+    this.losses.delete(track.kind as Kind);
     this.drop(track.kind as Kind);
     this.media.addTrack(track);
     this.listener.changed();
+  }
+
+  private lose(track: MediaStreamTrack): void {
+    const kind = track.kind as Kind;
+    if (!this.losses.has(kind)) {
+      this.losses.set(kind, { id: track.getSettings().deviceId ?? "", pauses: new Pauses(patience), dueAt: 0 });
+      this.listener.lost();
+    }
   }
 
   private drop(kind: Kind): void {

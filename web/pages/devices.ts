@@ -85,10 +85,10 @@ function picture({ frameRate, height, width }: Quality): MediaTrackConstraints {
   return { width: { ideal: width }, height: { ideal: height }, frameRate: { ideal: frameRate, max: frameRate } };
 }
 
-/** True if the browser will open the devices without asking. A browser that cannot tell counts as one that asks. */
-export async function permitted(): Promise<boolean> {
+/** True if the browser will open devices of these kinds without asking. A browser that cannot tell counts as one that asks. */
+export async function permitted(kinds: readonly Kind[] = ["video", "audio"]): Promise<boolean> {
   try {
-    const names = ["camera", "microphone"] as const;
+    const names = kinds.map((kind) => (kind === "video" ? "camera" : "microphone"));
     const answers = await Promise.all(names.map((name) => navigator.permissions.query({ name: name as PermissionName })));
     return answers.every((answer) => answer.state === "granted");
   } catch {

@@ -63,14 +63,21 @@ export interface Link {
   href: string;
 }
 
+/** Something that the user may do. */
+export interface Act {
+  text: string;
+  run: () => void;
+}
+
 /** Shows what is wrong and what to do about it; null hides the box. */
-export function showAlert(box: HTMLElement, words: Words | null, detail = "", link?: Link): void {
+export function showAlert(box: HTMLElement, words: Words | null, detail = "", help?: Link | Act): void {
   const parts: HTMLElement[] = [];
   if (words) {
     parts.push(create("strong", "", words.title), create("span", "", words.advice));
   }
-  if (link) {
-    parts.push(Object.assign(create("a", "", link.text), { href: link.href }));
+  if (help) {
+    parts.push("href" in help ? Object.assign(create("a", "", help.text), { href: help.href })
+      : Object.assign(create("button", "button quiet small", help.text), { type: "button" as const, onclick: help.run }));
   }
   if (detail !== "") {
     parts.push(Object.assign(create("span", "detail", detail), { lang: "en" })); // the server speaks only English

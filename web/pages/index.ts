@@ -15,7 +15,7 @@ import { loadConfig, type Config } from "./config.ts";
 import { pictureRequest } from "./destination-picture.ts";
 import type { DestinationView } from "./destination-view.ts";
 import { element } from "./dom.ts";
-import { obstacle, permitted, type Choice, type Quality } from "./devices.ts";
+import { obstacle, permitted, type Choice, type Kind, type Quality } from "./devices.ts";
 import { asFailure, Failure } from "./failure.ts";
 import { patienceMs } from "./http.ts";
 import { HealthMeter } from "./health.ts";
@@ -44,7 +44,7 @@ import type { Speed } from "./speed-test.ts";
 import { initialStream } from "./stream-state.ts";
 import { summarize } from "./summary.ts";
 import { askTicket, given, type Ticket } from "./ticket.ts";
-import { View, type Inputs } from "./view.ts";
+import { View, type InUse, type Inputs } from "./view.ts";
 import { Watchdog, type Observation, type Warning } from "./warnings.ts";
 import { explain, lostWords, qualityWords } from "./words.ts";
 
@@ -154,14 +154,20 @@ const probe = new PictureProbe(view.video);
 let warned = new Set<string>();
 let beatAt = 0; // ms, as performance.now tells it
 let healthAt = 0;
+let looking = false; // for devices
+let missed: Kind[] = []; // the devices that were lost when this was last noted
 const stale = new Set<Entry>(); // their pushes have other numbers than are shown
 
 const capture = new Capture({
   changed: showStream,
   use: (kind, track) => sources.take(kind, track),
-  lost: (track) => {
-    void sources.lost().then(showStream);
-    view.showDeviceProblem(lostWords(track.kind, isRunning()));
+  lost: () => {
+    void sources.lost().then(() => {
+      showStream();
+      showLost();
+    });
+    noteDevices();
+    void showDevices().catch(() => undefined);
   },
 });
 
@@ -340,6 +346,7 @@ async function openDevices(): Promise<MediaStream> {
   try {
     const { quality } = await openChosen();
     view.showDeviceProblem(null);
+    noteDevices();
     return await sources.prepare(quality, isRunning());
   } finally {
     await showDevices().catch(() => undefined); // if the devices could not be opened, listing them may be forbidden as well
@@ -385,20 +392,63 @@ function showDeviceFailure(error: unknown): void {
   const port = config?.httpsPort ?? 0;
   const link = failure.reason === "insecure_origin" && port !== 0
     ? { text: t("Open this page by https"), href: `https://${location.hostname}:${port}/` } : undefined;
-  view.showDeviceProblem(explain(failure), link);
+  view.showDeviceProblem(explain(failure), capture.lost.length > 0 ? tryAgain : link);
 }
 
 function choice(inputs: Inputs): Choice {
   return { camera: inputs.camera, microphone: inputs.microphone, sound: inputs.sound, processing: microphone.processing, quality: quality.chosen, ...sources.choice };
 }
 
-async function showDevices(): Promise<void> {
+/** Shows which devices there are and which are in use. Returns the ids of all that there are. */
+async function showDevices(): Promise<Set<string>> {
   const { audio, video } = await listDevices();
-  const id = (tracks?: MediaStreamTrack[]): string => tracks?.[0]?.getSettings().deviceId ?? "";
+  const one = ([track]: MediaStreamTrack[] = []): InUse | undefined => track && { id: track.getSettings().deviceId ?? "", label: track.label };
   const used = capture.stream;
-  view.showDevices(video, audio, { camera: id(used?.getVideoTracks()), microphone: id(used?.getAudioTracks()) });
+  view.showDevices(video, audio, { camera: one(used?.getVideoTracks()), microphone: one(used?.getAudioTracks()) });
   if (used) {
     rememberDevices(view.inputs, false);
+  }
+  return new Set([...audio, ...video].map(({ id }) => id));
+}
+
+const tryAgain = { text: t("Try again"), run: () => void pick().catch(showDeviceFailure) };
+
+/** Says which devices have gone, if any have. */
+function showLost(): void {
+  if (capture.lost.length === 0) {
+    return;
+  }
+  view.showDeviceProblem(lostWords(capture.lost, isRunning(), sources.stage.areas.length === 0), tryAgain);
+}
+
+/** Notes in the show which devices have gone, and that there are others or the same again. */
+function noteDevices(): void {
+  const { lost } = capture;
+  const camera = lost.includes("video");
+  const microphone = lost.includes("audio");
+  if (isRunning() && camera !== missed.includes("video")) {
+    past.happenings.note(camera ? t("The camera is gone.") : t("There is a camera again."));
+  }
+  if (isRunning() && microphone !== missed.includes("audio")) {
+    past.happenings.note(microphone ? t("The microphone is gone.") : t("There is a microphone again."));
+  }
+  missed = lost;
+}
+
+/** Looks which devices there are. Those that had gone and are back are opened again, if the browser does not ask for permission then. */
+async function lookForDevices(): Promise<void> {
+  if (looking) {
+    return;
+  }
+  looking = true;
+  try {
+    if (capture.compare(await showDevices()) && (await permitted(capture.lost))) {
+      await openDevices();
+    }
+  } catch {
+    showLost(); // it may be in use by another program, or need a moment
+  } finally {
+    looking = false;
   }
 }
 
@@ -646,6 +696,9 @@ async function beat(): Promise<void> {
       healthAt = beatAt;
       share.view?.render();
       monitor.view?.render();
+      if (capture.lost.length > 0) {
+        void lookForDevices(); // browsers do not tell of each device that comes
+      }
       await readHealth();
     }
   } finally {
@@ -671,7 +724,7 @@ async function readHealth(): Promise<void> {
   const measured = report ? health.read(report.values()) : null;
   const pictures = report && await probe.read(sources.areas);
   const warnings = warn(stream.phase !== "sending" ? null : {
-    at: Date.now(), picture: pictures?.camera ?? null, screen: pictures?.screen ?? null, peak: meter?.peak ?? null, muted: meter !== null && view.muted, health: measured,
+    at: Date.now(), picture: pictures?.camera ?? null, screen: pictures?.screen ?? null, peak: capture.lost.includes("audio") ? null : meter?.peak ?? null, muted: meter !== null && view.muted, health: measured,
     wantedKbps: quality.chosen.maxBitrateKbps, missing,
     destinations: [...entries.values()].map((entry) => ({ name: entry.view.name, state: entry.state })), recording: footage.failure,
   });
@@ -756,7 +809,7 @@ async function begin(): Promise<void> {
     showDeviceFailure(blocked);
     return;
   }
-  navigator.mediaDevices.addEventListener("devicechange", () => void showDevices());
+  navigator.mediaDevices.addEventListener("devicechange", () => void lookForDevices());
   if (await permitted()) {
     await openDevices();
   }

@@ -1,7 +1,7 @@
 import type { MediaDevice } from "../sdk/src/media.ts";
 import { qualities, type QualityName } from "./devices.ts";
 import { DestinationView, type DestinationHandlers } from "./destination-view.ts";
-import { create, element, setHidden, setText, showAlert, showFailure, showProblem, type Link } from "./dom.ts";
+import { create, element, setHidden, setText, showAlert, showFailure, showProblem, type Act, type Link } from "./dom.ts";
 import * as format from "./format.ts";
 import { place, type Level } from "./level-meter.ts";
 import type { Health } from "./health.ts";
@@ -199,13 +199,17 @@ export class View {
   }
 
   /** Fills the lists of devices, and selects the devices in use. */
-  showDevices(cameras: MediaDevice[], microphones: MediaDevice[], used: { camera: string; microphone: string }): void {
-    const named = (devices: MediaDevice[], unnamed: (n: number) => string): Option[] =>
-      devices.filter(({ id }) => id !== "").map(({ id, label }, i) => [label || unnamed(i + 1), id]);
+  showDevices(cameras: MediaDevice[], microphones: MediaDevice[], used: { camera?: InUse | undefined; microphone?: InUse | undefined }): void {
+    const named = (devices: MediaDevice[], unnamed: (n: number) => string, open?: InUse): Option[] => {
+      const options = devices.filter(({ id }) => id !== "").map(({ id, label }, i): Option => [label || unnamed(i + 1), id]);
+      const gone = open && open.id !== "" && options.every(([, id]) => id !== open.id);
+      return gone ? [...options, [t("{name} (gone)", { name: open.label }), open.id]] : options; // otherwise another one would seem to be in use
+    };
+    const { camera, microphone } = used;
     const silent = this.microphone.value === noSound;
-    setOptions(this.camera, named(cameras, (n) => t("Camera {n}", { n })), [t("Default camera"), ""], used.camera || this.camera.value);
-    setOptions(this.microphone, named(microphones, (n) => t("Microphone {n}", { n })), [t("Default microphone"), ""], silent ? noSound : used.microphone,
-      [[t("No sound"), noSound]]);
+    setOptions(this.camera, named(cameras, (n) => t("Camera {n}", { n }), camera), [t("Default camera"), ""], camera?.id || this.camera.value);
+    setOptions(this.microphone, named(microphones, (n) => t("Microphone {n}", { n }), microphone), [t("Default microphone"), ""],
+      silent ? noSound : microphone?.id ?? "", [[t("No sound"), noSound]]);
     this.enableFields();
   }
 
@@ -244,8 +248,8 @@ export class View {
   }
 
   /** Shows a problem with camera or microphone; null hides it. */
-  showDeviceProblem(words: Words | null, link?: Link): void {
-    showAlert(element("device-problem", HTMLElement), words, "", link);
+  showDeviceProblem(words: Words | null, help?: Link | Act): void {
+    showAlert(element("device-problem", HTMLElement), words, "", help);
     this.troubled = words !== null;
     this.showCover();
   }
@@ -386,6 +390,12 @@ export class View {
       }
     }
   }
+}
+
+/** A device that is open, or was until it has gone. */
+export interface InUse {
+  id: string;
+  label: string;
 }
 
 type Option = [label: string, value: string];

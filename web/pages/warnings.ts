@@ -75,7 +75,7 @@ export class Watchdog {
 
   /** The warnings that hold now, the oldest first. */
   read(now: Observation): Warning[] {
-    this.loud = [...this.loud, now.peak !== null && now.peak > clippedPeak].slice(-10);
+    this.loud = now.peak === null ? [] : [...this.loud, now.peak > clippedPeak].slice(-10);
     const found = new Map(this.find(now).map((one) => [one.warning.code, one]));
     for (const code of this.since.keys()) {
       if (!found.has(code)) {

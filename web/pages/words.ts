@@ -1,4 +1,4 @@
-import type { Quality } from "./devices.ts";
+import type { Kind, Quality } from "./devices.ts";
 import { type Failure, pushFailure, type Reason } from "./failure.ts";
 import { bitrate, size } from "./format.ts";
 import type { Health } from "./health.ts";
@@ -431,13 +431,16 @@ export function coverText(phase: StreamPhase, troubled: boolean): string {
   }
 }
 
-/** A device has gone while it was in use. */
-export function lostWords(kind: string, live: boolean): Words {
-  const camera = kind === "video";
-  const meanwhile = !live ? "" : camera ? t("Viewers see your card meanwhile.") : t("Viewers hear nothing meanwhile.");
+/** Devices of these kinds have gone while they were in use. card: viewers see the card meanwhile. */
+export function lostWords(kinds: readonly Kind[], live: boolean, card: boolean): Words {
+  const [camera, microphone] = [kinds.includes("video"), kinds.includes("audio")];
   return {
-    title: camera ? t("The camera is gone.") : t("The microphone is gone."),
-    advice: sentences(t("Plug it in again, or pick another in the list."), meanwhile),
+    title: camera && microphone ? t("Camera and microphone are gone.") : camera ? t("The camera is gone.") : t("The microphone is gone."),
+    advice: sentences(
+      camera && microphone ? t("Plug them in again, or pick others in the lists.") : t("Plug it in again, or pick another in the list."),
+      live && camera && card ? t("Viewers see your card meanwhile.") : "",
+      live && microphone ? t("Viewers do not hear you meanwhile.") : "",
+    ),
   };
 }
 
