@@ -1,3 +1,5 @@
+import { keepRunning } from "./sound-mixer.ts";
+
 /** A microphone below this level counts as silent. */
 const floorDB = -60;
 
@@ -115,7 +117,7 @@ export class LevelMeter {
     this.audio.createMediaStreamSource(this.stream).connect(splitter);
     this.newest = new Newest(splitter, newestSamples);
     this.latest = new Newest(splitter, latestSamples);
-    void this.audio.resume();
+    keepRunning(this.audio);
   }
 
   close(): void {
@@ -132,7 +134,7 @@ export class LevelMeter {
     } else if (!this.ear) {
       this.ear = new AudioContext();
       this.ear.createMediaStreamSource(this.stream).connect(this.ear.destination);
-      void this.ear.resume();
+      keepRunning(this.ear);
     }
   }
 

@@ -151,6 +151,7 @@ function mix(tracks: MediaStreamTrack[]): { track: MediaStreamTrack; close: () =
   for (const track of tracks) {
     context.createMediaStreamSource(new MediaStream([track])).connect(destination);
   }
+  context.onstatechange = () => void (context.state === "suspended" && context.resume()); // browsers stop it when a loudspeaker is gone
   const [track] = destination.stream.getAudioTracks() as [MediaStreamTrack];
   return {
     track,
