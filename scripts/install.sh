@@ -18,7 +18,7 @@ cd "$root"
 build="gcc libc6-dev pkg-config libavcodec-dev libavutil-dev libswresample-dev libswscale-dev libopus-dev ca-certificates"
 test="dpkg-dev ffmpeg faad prometheus nginx libnginx-mod-rtmp coturn stunnel4 pebble baresip-core baresip-ffmpeg sip-tester kamailio linphone-cli chromium firefox-esr tshark python3 python3-gi gir1.2-gst-plugins-bad-1.0 gstreamer1.0-nice gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly"
 
-long="caddy"
+long="caddy pulseaudio pulseaudio-utils"
 
 # QEMU runs the program of the package for arm64.
 machine="qemu-user-static"
