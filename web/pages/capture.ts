@@ -50,8 +50,8 @@ export class Capture {
     return [...this.losses.keys()];
   }
 
-  /** Compares the devices in use with the ids of those that there are now. Returns whether it is worth an attempt to open a lost one again. */
-  compare(ids: ReadonlySet<string>): boolean {
+  /** These are the ids of the devices that there are now. */
+  compare(ids: ReadonlySet<string>): void {
     for (const track of this.media?.getTracks().filter(isLive) ?? []) {
       const { deviceId = "" } = track.getSettings();
       if (this.listed.has(deviceId) && !ids.has(deviceId)) {
@@ -59,7 +59,11 @@ export class Capture {
       }
     }
     this.listed = ids;
-    const due = [...this.losses.values()].filter(({ dueAt, id }) => ids.has(id) && performance.now() >= dueAt);
+  }
+
+  /** Whether it is worth an attempt now to open again what was lost. */
+  retry(): boolean {
+    const due = [...this.losses.values()].filter(({ dueAt, id }) => id !== "" && this.listed.has(id) && performance.now() >= dueAt);
     for (const loss of due) {
       loss.dueAt = performance.now() + (loss.pauses._next() ?? Infinity);
     }

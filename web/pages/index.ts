@@ -399,16 +399,15 @@ function choice(inputs: Inputs): Choice {
   return { camera: inputs.camera, microphone: inputs.microphone, sound: inputs.sound, processing: microphone.processing, quality: quality.chosen, ...sources.choice };
 }
 
-/** Shows which devices there are and which are in use. Returns the ids of all that there are. */
-async function showDevices(): Promise<Set<string>> {
+async function showDevices(): Promise<void> {
   const { audio, video } = await listDevices();
+  capture.compare(new Set([...audio, ...video].map(({ id }) => id)));
   const one = ([track]: MediaStreamTrack[] = []): InUse | undefined => track && { id: track.getSettings().deviceId ?? "", label: track.label };
   const used = capture.stream;
   view.showDevices(video, audio, { camera: one(used?.getVideoTracks()), microphone: one(used?.getAudioTracks()) });
   if (used) {
     rememberDevices(view.inputs, false);
   }
-  return new Set([...audio, ...video].map(({ id }) => id));
 }
 
 const tryAgain = { text: t("Try again"), run: () => void pick().catch(showDeviceFailure) };
@@ -442,7 +441,8 @@ async function lookForDevices(): Promise<void> {
   }
   looking = true;
   try {
-    if (capture.compare(await showDevices()) && (await permitted(capture.lost))) {
+    await showDevices();
+    if (capture.retry() && (await permitted(capture.lost))) {
       await openDevices();
     }
   } catch {

@@ -836,10 +836,7 @@ describe("camera and microphone", () => {
 
     test("the button on the cover opens the camera of the running stream again", async (t) => {
       const { mock, page, flows, kept, phase } = await liveWith(t, () => "");
-      await page.evaluate(() => {
-        globalThis.first.video.stop();
-        globalThis.first.video.dispatchEvent(new Event("ended"));
-      });
+      await page.evaluate(() => globalThis.unplug(globalThis.first.video));
       await page.locator("#open").click();
       await page.locator("#cover").waitFor({ state: "hidden" });
       await flows();
@@ -864,10 +861,66 @@ describe("camera and microphone", () => {
     const { page, phase, start, text } = await open(t);
     await start();
     await phase("live");
-    await page.evaluate(() => document.getElementById("video").srcObject.getVideoTracks()[0].dispatchEvent(new Event("ended")));
-    assert.match(await text("device-problem"), /camera is gone.*Plug it in/s);
-    await page.locator("#camera").selectOption({ index: 2 });
+    await page.evaluate(() => globalThis.unplug(document.getElementById("video").srcObject.getVideoTracks()[0]));
+    await page.waitForFunction(() => /\(gone\)$/.test(document.getElementById("camera").selectedOptions[0].textContent));
+    await page.locator("#device-problem").filter({ hasText: /camera is gone.*Plug it in.*Viewers see your card/s }).waitFor();
+    await page.locator("#camera").selectOption({ index: 0 });
     await page.locator("#device-problem").waitFor({ state: "hidden" });
+    assert.doesNotMatch(await text("camera"), /gone/);
+  });
+
+  test("unplugged and plugged in again while live", async (t) => {
+    const { mock, page, phase, start, text } = await open(t);
+    await start();
+    await phase("live");
+    const camera = () => page.evaluate(() => document.getElementById("camera").value);
+    const picked = await camera();
+    await page.evaluate(() => {
+      globalThis.unplug(document.getElementById("video").srcObject.getVideoTracks()[0]);
+      globalThis.unplug(globalThis.microphone);
+    });
+    await page.locator("#device-problem").filter({ hasText: /Camera and microphone are gone.*Viewers see your card meanwhile\. Viewers do not hear you meanwhile/s }).waitFor();
+    assert.equal(await page.locator("#mute").isDisabled(), true);
+    await page.evaluate(() => globalThis.plugIn());
+    await page.locator("#device-problem").waitFor({ state: "hidden" });
+    await page.waitForFunction(() => !document.getElementById("mute").disabled && document.getElementById("cover").hidden);
+    assert.equal(await camera(), picked);
+    const events = (await text("events")).replaceAll(/\d+:\d+:\d+(?: [AP]M)?\s*/g, "").split("\n").reverse();
+    assert.deepEqual(events.filter((event) => /camera|microphone/.test(event)),
+      ["The camera is gone.", "The microphone is gone.", "There is a camera again.", "There is a microphone again."]);
+    assert.equal(mock.count("POST /whip/test"), 1);
+  });
+
+  test("a microphone whose place another one takes, by the system, until it is plugged in again", async (t) => {
+    const { page, phase, start } = await open(t);
+    await start();
+    await phase("live");
+    await page.evaluate(() => {
+      globalThis.other = globalThis.microphone;
+      globalThis.unplug(globalThis.other, true);
+    });
+    await page.locator("#device-problem").filter({ hasText: /The microphone is gone.*Plug it in again/s }).waitFor();
+    await page.evaluate(() => globalThis.plugIn());
+    await page.waitForFunction(() => globalThis.microphone !== globalThis.other && globalThis.other.readyState === "ended");
+    await page.locator("#device-problem").waitFor({ state: "hidden" });
+  });
+
+  test("where the browser would ask for permission, a device that is back is opened by a button", async (t) => {
+    const { page, phase, start } = await open(t, undefined, { permitted: false });
+    await start();
+    await phase("live");
+    await page.evaluate(() => {
+      globalThis.lost = globalThis.microphone;
+      globalThis.unplug(globalThis.lost);
+    });
+    const shown = (gone) => page.waitForFunction((wanted) => /\(gone\)$/.test(document.getElementById("microphone").selectedOptions[0].textContent) === wanted, gone);
+    await shown(true);
+    await page.evaluate(() => globalThis.plugIn());
+    await shown(false);
+    assert.equal(await page.evaluate(() => globalThis.microphone === globalThis.lost), true);
+    await page.locator("#device-problem").getByRole("button", { name: "Try again" }).click();
+    await page.locator("#device-problem").waitFor({ state: "hidden" });
+    await page.waitForFunction(() => globalThis.microphone !== globalThis.lost && !document.getElementById("mute").disabled);
   });
 
   test("the texts of the cover and of the measurements fit the state", async (t) => {
@@ -920,11 +973,7 @@ describe("camera and microphone", () => {
     assert.equal(await page.locator("#mute").innerText(), "Unmute microphone");
     await page.locator("#mute").click();
     assert.equal(await enabled(), true);
-    await page.evaluate(() => { // as if it was unplugged
-      const { microphone } = globalThis;
-      microphone.stop();
-      microphone.dispatchEvent(new Event("ended"));
-    });
+    await page.evaluate(() => globalThis.unplug(globalThis.microphone));
     assert.match(await page.locator("#device-problem").innerText(), /microphone is gone/);
     assert.equal(await page.locator("#mute").isDisabled(), true);
     await page.locator("#microphone").selectOption({ index: 1 });

@@ -174,9 +174,10 @@ describe("camera", () => {
     await sees(seen.card);
     await press("camera-off");
     await sees(seen.camera);
-    await end(-1);
+    await page.evaluate(() => globalThis.unplug(globalThis.opened.at(-1)));
     await sees(seen.card);
     assert.match(await text("device-problem"), /camera is gone.*Plug it in.*Viewers see your card/s);
+    await inspect("gone");
     await press("open");
     await sees(seen.camera);
     assert.equal(mock.count("POST /whip/test"), 1);

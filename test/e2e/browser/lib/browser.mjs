@@ -40,6 +40,32 @@ export function rememberMicrophone() {
   }
 }
 
+/**
+ * Runs in a page, before its scripts. globalThis.unplug(track) takes the device of an open track away from the page; with moved, the system gives the sound of
+ * another one under its name, as PulseAudio does. globalThis.plugIn() gives back what was taken.
+ */
+export function letDevicesGo() {
+  const { mediaDevices } = navigator;
+  const list = mediaDevices?.enumerateDevices.bind(mediaDevices);
+  const gone = new Set();
+  const tell = () => mediaDevices.dispatchEvent(new Event("devicechange"));
+  if (list) {
+    mediaDevices.enumerateDevices = async () => (await list()).filter(({ deviceId }) => !gone.has(deviceId));
+  }
+  globalThis.unplug = (track, moved = false) => {
+    gone.add(track.getSettings().deviceId);
+    if (!moved) {
+      track.stop();
+      track.dispatchEvent(new Event("ended"));
+    }
+    tell();
+  };
+  globalThis.plugIn = () => {
+    gone.clear();
+    tell();
+  };
+}
+
 /** Presses Tab until the element is reached, as people without a mouse do. */
 export async function tabTo(page, id, limit = 40) {
   for (let i = 0; i < limit; i++) {

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { faults, inEveryLook, photograph } from "./accessibility.mjs";
-import { rememberMicrophone, watchConsole } from "./browser.mjs";
+import { letDevicesGo, rememberMicrophone, watchConsole } from "./browser.mjs";
 import { MockServer } from "./mock-server.mjs";
 
 const timeout = 15_000;
@@ -14,6 +14,7 @@ export async function openStudio(t, browser, setUp = () => undefined, { address 
   const context = await browser.newContext({ locale, viewport: { width: 1280, height: 860 } });
   await context.addInitScript(rememberMicrophone);
   await context.addInitScript(script);
+  await context.addInitScript(letDevicesGo); // also those of the script
   const page = await context.newPage();
   page.setDefaultTimeout(timeout);
   const errors = watchConsole(page);
