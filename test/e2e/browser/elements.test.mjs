@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import { faults, inEveryLook, photograph } from "./lib/accessibility.mjs";
-import { launch } from "./lib/browser.mjs";
+import { crash, launch, letDevicesGo } from "./lib/browser.mjs";
 import { needClickForSound, newSDKPage, paintScreen } from "./lib/sdk-page.mjs";
 import { until } from "./lib/studio-page.mjs";
 
@@ -23,6 +23,7 @@ const eventNames = ["statuschange", "publisherleft", "publisheraway", "publisher
 async function open(t, markup, setUp) {
   const { mock, page, errors, socket } = await newSDKPage(t, browser, { setUp, viewport: { width: 640, height: 400 } });
   await needClickForSound(page);
+  await page.addInitScript(letDevicesGo);
   await page.addInitScript((names) => {
     globalThis.events = [];
     const note = ({ target, type }) => /^TRANSPONDER-/.test(target.tagName) && globalThis.events.push(type === "statuschange" ? target.state.status : type);
@@ -144,6 +145,32 @@ test("a publisher goes live by keyboard, is muted, shows the screen with sound, 
   await says(/Somebody already publishes/);
   await photograph(page, "publisher-failed");
   assert.equal(await element.evaluate((e) => e.video.srcObject), null, "the camera is off");
+  assert.deepEqual(errors, []);
+});
+
+test("a publisher whose camera crashes, and whose microphone is pulled out", { timeout: 90_000 }, async (t) => {
+  const { mock, page, errors, socket, element, says } = await open(t, `<transponder-publisher name="show" width="640" height="360" controls></transponder-publisher>`);
+  await element.evaluate((e) => {
+    globalThis.lost = [];
+    e.addEventListener("statuschange", () => globalThis.lost.push(e.state.cameraLost));
+  });
+  await element.getByRole("button", { name: "Go live" }).click();
+  await says(/^Live\.$/);
+  await crash(browser, "video_capture.");
+  await page.waitForFunction(() => globalThis.lost.includes(true) && globalThis.lost.at(-1) === false);
+  const before = await mock.framesReceived();
+  await until(async () => await mock.framesReceived() > before + 5, "pictures at the far end");
+
+  await element.evaluate((e) => globalThis.unplug(e.state.stream.mediaStream.getAudioTracks()[0]));
+  await says(/^Live, but the microphone is gone/);
+  assert.equal(await element.evaluate((e) => e.state.microphoneLost), true);
+  await inEveryLook(page, async (look) => assert.deepEqual(await faults(page), [], look));
+  await page.evaluate(() => globalThis.plugIn());
+  await says(/^Live\.$/);
+  await until(() => mock.far.evaluate(() => globalThis.peer.getReceivers().every(({ track }) => track.readyState === "live")), "both tracks at the far end");
+  assert.equal(socket.sent.filter(([name]) => name === "publishStream").length, 1);
+  await element.getByRole("button", { name: "Stop" }).click();
+  await says(/^$/);
   assert.deepEqual(errors, []);
 });
 

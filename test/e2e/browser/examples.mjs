@@ -9,7 +9,7 @@
 
 import { readFile } from "node:fs/promises";
 import { faults, inEveryLook } from "./lib/accessibility.mjs";
-import { launch, tabTo, watchConsole } from "./lib/browser.mjs";
+import { crash, launch, tabTo, watchConsole } from "./lib/browser.mjs";
 import { commands, main, readArguments, say, step } from "./lib/script.mjs";
 import { needClickForSound, paintScreen } from "./lib/sdk-page.mjs";
 
@@ -99,6 +99,13 @@ const examples = {
       await page.locator(`#${id}`).selectOption({ index: 1 });
       await page.waitForFunction(([which, old]) => document.getElementById("preview").srcObject.getTracks().some((track) => track.kind === which && track.getSettings().deviceId !== old), [kind, before]);
     }
+    await page.evaluate(() => {
+      globalThis.states = [];
+      const state = document.getElementById("state");
+      new MutationObserver(() => globalThis.states.push(state.textContent.trim())).observe(state, { subtree: true, childList: true, characterData: true });
+    });
+    await crash(browser, "video_capture.");
+    await page.waitForFunction(() => globalThis.states.some((state) => state.includes("a device is gone")) && globalThis.states.at(-1) === "Live.");
     await press("sound");
     await known("stream", { name: "devices" }, { "audioState.muted": true, "videoState.muted": false });
     await press("picture");

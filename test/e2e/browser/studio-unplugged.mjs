@@ -13,7 +13,7 @@
 // When standard input closes, it presses Stop and says {"event":"stopped"}.
 
 import { chromium } from "playwright-core";
-import { flags, launch, watchConsole } from "./lib/browser.mjs";
+import { crash, flags, launch, watchConsole } from "./lib/browser.mjs";
 import { commands, main, readArguments, say, step } from "./lib/script.mjs";
 
 const options = readArguments(["name", "rtmp", "seconds"], ["microphone"]);
@@ -36,25 +36,14 @@ const noted = (...wanted) => page.waitForFunction((parts) => {
   });
 }, wanted);
 
-async function crash(kind) {
-  const cdp = await browser.newBrowserCDPSession();
-  const { processInfo } = await cdp.send("SystemInfo.getProcessInfo");
-  await cdp.detach();
-  const found = processInfo.filter(({ type }) => type.startsWith(kind));
-  if (found.length !== 1) {
-    throw new Error(`${found.length} processes of ${processInfo.map(({ type }) => type)}`);
-  }
-  process.kill(found[0].id, "SIGKILL"); // the browser starts another one when it needs it
-}
-
 const tasks = {
   async "crash camera"() {
-    await crash("video_capture.");
+    await crash(browser, "video_capture.");
     await noted("The camera is gone.", "There is a camera again.");
     await page.locator("#device-problem").waitFor({ state: "hidden" });
   },
   async "crash sound"() {
-    await crash("audio.");
+    await crash(browser, "audio.");
     await noted("The microphone is gone.", "There is a microphone again.");
     await page.locator("#device-problem").waitFor({ state: "hidden" });
   },

@@ -10,7 +10,9 @@ const publisher = new PublisherController();
 
 /** Lists the devices of one kind, with the one that is sent now selected. Labels are empty until the browser allows the page to use devices. */
 function list(select: HTMLSelectElement, devices: MediaDevice[], used: MediaStreamTrack | undefined): void {
-  select.replaceChildren(...devices.map(({ id, label }, i) => new Option(label || `${i + 1}`, id, false, id === used?.getSettings().deviceId)));
+  const own = used?.getSettings().deviceId;
+  const gone = used && devices.every(({ id }) => id !== own) ? [new Option(`${used.label} (gone)`, own, false, true)] : [];
+  select.replaceChildren(...devices.map(({ id, label }, i) => new Option(label || `${i + 1}`, id, false, id === own)), ...gone);
   select.disabled = !used;
 }
 
@@ -28,10 +30,11 @@ async function change(run: () => Promise<string> | undefined): Promise<void> {
   await listAll();
 }
 
-publisher.subscribe(({ error, pictureMuted, soundMuted, status }) => {
+publisher.subscribe(({ cameraLost, error, microphoneLost, pictureMuted, soundMuted, status }) => {
   const running = status !== "idle" && status !== "failed";
   element("state").dataset["phase"] = status === "interrupted" ? "opening" : status;
-  element("state").lastElementChild!.textContent = error?.message ?? { idle: "Not published.", live: "Live." }[status as string] ?? "Opening camera and microphone.";
+  const live = cameraLost || microphoneLost ? "Live, but a device is gone. Plug it in again, or pick another." : "Live.";
+  element("state").lastElementChild!.textContent = error?.message ?? { idle: "Not published.", live }[status as string] ?? "Opening camera and microphone.";
   element("go").textContent = running ? "Stop" : "Publish";
   element("go").classList.toggle("stop", running);
   element("sound").setAttribute("aria-pressed", String(soundMuted));

@@ -21,6 +21,9 @@ export const texts = {
   live: "Live.",
   liveMuted: "Live, without sound.",
   liveScreen: "Live. Your screen is shown.",
+  noCamera: "Live, but the camera is gone. Plug it in again.",
+  noMicrophone: "Live, but the microphone is gone. Plug it in again.",
+  noDevices: "Live, but camera and microphone are gone. Plug them in again.",
   pushFailed: "Live, but the push failed:",
   publisher: "Your picture",
 };

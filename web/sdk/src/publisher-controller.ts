@@ -1,4 +1,4 @@
-import { Controller, type ServerOptions, sessionFor } from "./controller.ts";
+import { Controller, pause, type ServerOptions, sessionFor } from "./controller.ts";
 import { type Constraints, SdkError, type Stream, STREAM_STATUS, type StreamOptions } from "./index.ts";
 import { captureScreen, type CapturedScreen, type ScreenOptions, ScreenShare } from "./screen-share.ts";
 
@@ -21,6 +21,10 @@ export interface PublisherState {
   soundMuted: boolean;
   /** The camera sends black pictures. */
   pictureMuted: boolean;
+  /** The camera has gone, such as one that was unplugged. It is opened again when it is back, if the browser does not ask for permission then. */
+  cameraLost: boolean;
+  /** The microphone has gone, in the same way. */
+  microphoneLost: boolean;
   /** A screen or window is sent. */
   screen: boolean;
   /** The screen's sound is sent. */
@@ -45,8 +49,14 @@ export interface PublisherControllerOptions extends ServerOptions {
   options?: Partial<StreamOptions>;
 }
 
+/** Devices are looked after so often. */
+const lookMs = 1000;
+
+/** A device that is there and cannot be opened is tried again after so many looks at the latest: a driver needs a moment, another program may need it for long. */
+const mostLooks = 8;
+
 const idle: PublisherState = {
-  status: "idle", error: null, stream: null, soundMuted: false, pictureMuted: false, screen: false, screenSound: false, pushFailed: "",
+  status: "idle", error: null, stream: null, soundMuted: false, pictureMuted: false, cameraLost: false, microphoneLost: false, screen: false, screenSound: false, pushFailed: "",
 };
 
 /** Publishes camera and microphone, or a screen with its sound. */
@@ -103,6 +113,8 @@ export class PublisherController extends Controller<PublisherState> {
     const constraints = options.constraints ?? { audio: true, video: { width: 1280, height: 720 } };
     let screen: CapturedScreen | undefined;
     let stop = (): void => undefined;
+    const over = new AbortController();
+    let watching = Promise.resolve();
     const session = sessionFor(options, signal);
     try {
       if (source === "screen") { // before anything else: the browser must still know of the click
@@ -124,6 +136,9 @@ export class PublisherController extends Controller<PublisherState> {
         type === "pushFailed" && update({ pushFailed: payload?.info ?? "" });
       });
       await stream.publish();
+      if (!screen && !constraints.customStream) {
+        watching = this.watchDevices(stream, over.signal, update);
+      }
       await stream.ended;
       return stream.error ?? new SdkError("stopped");
     } catch (error) {
@@ -131,8 +146,43 @@ export class PublisherController extends Controller<PublisherState> {
     } finally {
       signal.removeEventListener("abort", stop);
       stop();
+      over.abort();
+      await watching;
       screen?.close();
       options.session || await session.disconnect();
     }
+  }
+  /** Tells which devices of a stream have gone, and opens them again when they are back. */
+  private async watchDevices(stream: Stream, signal: AbortSignal, update: (change: Partial<PublisherState>) => void): Promise<void> {
+    const kinds = [
+      { kind: "video", state: "cameraLost", name: "camera", open: (id: string) => stream.switchCam(id) },
+      { kind: "audio", state: "microphoneLost", name: "microphone", open: (id: string) => stream.switchMic(id) },
+    ] as const;
+    const looks = { video: { left: 0, pause: 1 }, audio: { left: 0, pause: 1 } }; // until the next attempt
+    while (!signal.aborted) {
+      for (const { kind, name, open, state } of kinds) {
+        const track = stream.mediaStream?.getTracks().find((one) => one.kind === kind);
+        const lost = track?.readyState === "ended" && !(kind === "video" && this.share);
+        update({ [state]: lost });
+        const wait = looks[kind];
+        if (!lost) {
+          Object.assign(wait, { left: 0, pause: 1 });
+        } else if (--wait.left < 0 && await canOpen(track.getSettings().deviceId, name)) {
+          Object.assign(wait, { left: wait.pause, pause: Math.min(wait.pause * 2, mostLooks) });
+          update({ [state]: await open(track.getSettings().deviceId ?? "").then(() => false, () => true) });
+        }
+      }
+      await pause(lookMs, signal);
+    }
+  }
+}
+
+/** Whether a device is there, and the browser opens it without asking. A browser that cannot tell counts as one that asks. */
+async function canOpen(id: string | undefined, name: string): Promise<boolean> {
+  try {
+    const { state } = await navigator.permissions.query({ name: name as PermissionName });
+    return state === "granted" && (await navigator.mediaDevices.enumerateDevices()).some(({ deviceId }) => deviceId !== "" && deviceId === id);
+  } catch {
+    return false;
   }
 }

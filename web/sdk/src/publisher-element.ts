@@ -27,7 +27,7 @@ export class PublisherElement extends MediaElement {
     this.show();
   }
 
-  /** The present state: `status`, `error`, `stream`, `soundMuted`, `screen`. */
+  /** The present state: `status`, `error`, `stream`, `soundMuted`, `cameraLost`, `microphoneLost`, `screen`. */
   get state(): PublisherState {
     return this.controller.state;
   }
@@ -67,8 +67,9 @@ export class PublisherElement extends MediaElement {
   }
 
   protected override show(): void {
-    const { error, pushFailed, screen, soundMuted, status } = this.state;
-    const live = pushFailed ? `${texts.pushFailed} ${pushFailed}` : screen ? texts.liveScreen : soundMuted ? texts.liveMuted : texts.live;
+    const { cameraLost, error, microphoneLost, pushFailed, screen, soundMuted, status } = this.state;
+    const lost = cameraLost && microphoneLost ? texts.noDevices : cameraLost ? texts.noCamera : microphoneLost ? texts.noMicrophone : "";
+    const live = pushFailed ? `${texts.pushFailed} ${pushFailed}` : lost || (screen ? texts.liveScreen : soundMuted ? texts.liveMuted : texts.live);
     const words = { idle: "", opening: texts.opening, live, interrupted: texts.interrupted, failed: error?.message ?? "" };
     say(this.status, words[status]);
     const controls = this.hasAttribute("controls");

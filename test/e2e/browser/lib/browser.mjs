@@ -66,6 +66,18 @@ export function letDevicesGo() {
   };
 }
 
+/** Ends the process of the browser that reads the cameras ("video_capture.") or does all sound ("audio."), as a faulty driver makes it end. There is a new one when one is needed. */
+export async function crash(browser, kind) {
+  const cdp = await browser.newBrowserCDPSession();
+  const { processInfo } = await cdp.send("SystemInfo.getProcessInfo");
+  await cdp.detach();
+  const found = processInfo.filter(({ type }) => type.startsWith(kind));
+  if (found.length !== 1) {
+    throw new Error(`${found.length} processes of ${processInfo.map(({ type }) => type)}`);
+  }
+  process.kill(found[0].id, "SIGKILL");
+}
+
 /** Presses Tab until the element is reached, as people without a mouse do. */
 export async function tabTo(page, id, limit = 40) {
   for (let i = 0; i < limit; i++) {
