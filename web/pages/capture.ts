@@ -1,5 +1,5 @@
-import { isLive, openInPlaceOf } from "../sdk/src/media.ts";
 import { Pauses } from "../sdk/src/backoff.ts";
+import { isLive, openInPlaceOf } from "../sdk/src/media.ts";
 import { sameProcessing, type Processing } from "./microphone.ts";
 import { adapt, open, openOne, type Choice, type Kind, type Quality } from "./devices.ts";
 

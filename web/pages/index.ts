@@ -724,7 +724,8 @@ async function readHealth(): Promise<void> {
   const measured = report ? health.read(report.values()) : null;
   const pictures = report && await probe.read(sources.areas);
   const warnings = warn(stream.phase !== "sending" ? null : {
-    at: Date.now(), picture: pictures?.camera ?? null, screen: pictures?.screen ?? null, peak: capture.lost.includes("audio") ? null : meter?.peak ?? null, muted: meter !== null && view.muted, health: measured,
+    at: Date.now(), picture: pictures?.camera ?? null, screen: pictures?.screen ?? null,
+    peak: capture.lost.includes("audio") ? null : meter?.peak ?? null, muted: meter !== null && view.muted, health: measured,
     wantedKbps: quality.chosen.maxBitrateKbps, missing,
     destinations: [...entries.values()].map((entry) => ({ name: entry.view.name, state: entry.state })), recording: footage.failure,
   });
