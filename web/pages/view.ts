@@ -86,6 +86,7 @@ export class View {
         }
       }
     });
+    onePress(this.go);
     this.go.addEventListener("click", () => this.resting() || handlers.stop());
     this.finish.addEventListener("click", () => handlers.stop());
     this.add.addEventListener("click", () => handlers.add());
@@ -396,6 +397,19 @@ export class View {
 export interface InUse {
   id: string;
   label: string;
+}
+
+/**
+ * Lets the second press of a double click or double tap, and a key that is held down, do nothing: the first press has changed what the
+ * button does, so the second one would end the show that the first one has begun. Call it before other listeners are added.
+ */
+function onePress(button: HTMLButtonElement): void {
+  const ignore = (event: Event): void => {
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  };
+  button.addEventListener("click", (event) => event.detail > 1 && ignore(event)); // detail counts presses that follow each other; 0: by key
+  button.addEventListener("keydown", (event) => event.repeat && ignore(event));
 }
 
 type Option = [label: string, value: string];

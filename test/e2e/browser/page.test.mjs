@@ -80,6 +80,41 @@ test("from Start to Stop", async (t) => {
   assert.deepEqual(errors, []);
 });
 
+describe("the main button is pressed twice", () => {
+  const presses = [
+    ["by a double click", (page) => page.locator("#go").dblclick()],
+    ["by a double tap", async (page) => {
+      const { height, width, x, y } = await page.locator("#go").boundingBox();
+      for (let i = 0; i < 2; i++) {
+        await page.touchscreen.tap(x + width / 2, y + height / 2);
+      }
+    }],
+    ["by a key that is held down", async (page) => {
+      await page.locator("#go").focus();
+      await page.keyboard.down("Enter");
+      await page.keyboard.down("Enter"); // the keyboard repeats it
+      await page.keyboard.up("Enter");
+    }],
+    ["by a key that is held down in a field", async (page) => {
+      await page.locator("#name").focus();
+      await page.keyboard.down("Enter");
+      await page.keyboard.down("Enter");
+      await page.keyboard.up("Enter");
+    }],
+  ];
+  for (const [how, press] of presses) {
+    test(`${how}: the show begins, and goes on`, async (t) => {
+      const { errors, mock, page, phase, text } = await openStudio(t, browser, undefined, { hasTouch: true });
+      await press(page);
+      await phase("live");
+      assert.equal(await text("go"), "Stop");
+      assert.equal(mock.count("POST /rest-api/push/startup"), 1);
+      assert.equal(mock.count("POST /rest-api/push/terminate"), 0);
+      assert.deepEqual(errors, []);
+    });
+  }
+});
+
 test("a platform with a stream key", async (t) => {
   const { mock, page, phase, text, start } = await open(t);
   await page.locator("label:has(#kind-custom-1)").click();

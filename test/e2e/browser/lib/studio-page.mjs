@@ -8,10 +8,10 @@ import { MockServer } from "./mock-server.mjs";
 const timeout = 15_000;
 
 /** Opens the studio of a new mock server. setUp prepares the server, and script runs in the page, before the scripts of the page. */
-export async function openStudio(t, browser, setUp = () => undefined, { address = (base) => base, locale = "en-US", permitted = true, script = () => undefined } = {}) {
+export async function openStudio(t, browser, setUp = () => undefined, { address = (base) => base, hasTouch = false, locale = "en-US", permitted = true, script = () => undefined } = {}) {
   const mock = await MockServer.start(browser);
   setUp(mock);
-  const context = await browser.newContext({ locale, viewport: { width: 1280, height: 860 } });
+  const context = await browser.newContext({ hasTouch, locale, viewport: { width: 1280, height: 860 } });
   await context.addInitScript(rememberMicrophone);
   await context.addInitScript(script);
   await context.addInitScript(letDevicesGo); // also those of the script
