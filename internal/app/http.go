@@ -172,13 +172,13 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	var nodes rest.Nodes
 	var events rest.Events = a.pushes.Journal()
 	var orphans rest.Orphans
-	var past func(int) []transponder.Info
+	var past func(int) []*transponder.Info
 	var runtime rest.Runtime
 	if a.reloading.levels != nil {
 		runtime = a
 	}
 	if a.cluster != nil {
-		nodes, events, orphans, past = a.router, a.events, a.orphans, a.pastOfAll
+		nodes, events, orphans, past = a.router, a.events, a.orphans, a.past.Newest
 	}
 	api, err := rest.New(a.cfg.REST, rest.Parts{
 		Members: a.members, Nodes: nodes, HasHere: a.hasHere, Orphans: orphans, Past: past,

@@ -12,14 +12,14 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"transponder/internal/transponder"
 )
 
 const (
-	// pastFor and maxPast bound what NATS keeps of pushes that are over.
+	// pastFor and maxPast bound what NATS keeps of pushes that are over, and each process in its memory.
 	pastFor = 7 * 24 * time.Hour
 	maxPast = 10_000
-	// pastKept is how many of them a process has in its memory: of two servers, all that each has itself.
-	pastKept = 1000
 	// pastWaiting is how many may wait for NATS. More are in the log of this server, and are sent when it is started again.
 	pastWaiting = 500
 )
@@ -32,7 +32,9 @@ type PastParts struct {
 	Replicas  func() int
 	// Written returns the lines that this server has written, newest first.
 	Written func(ctx context.Context) ([]PastLine, error)
-	Log     *slog.Logger
+	// Read reads a line.
+	Read func(line []byte) (transponder.Info, error)
+	Log  *slog.Logger
 }
 
 // PastLine is a push that is over, as a server has written it. Its secrets are sealed.
@@ -50,14 +52,17 @@ type Past struct {
 	lost atomic.Int64 // lines that had no room while NATS was away
 
 	mu      sync.Mutex
-	waiting []PastLine // guarded by mu; of this server, oldest first
-	ring    []PastLine // guarded by mu; of all servers, oldest first
-	last    uint64     // guarded by mu; the number in NATS of the newest in ring
-	made    time.Time  // guarded by mu; when the stream was made that last belongs to
+	waiting []PastLine                   // guarded by mu; of this server, oldest first
+	past    transponder.Past             // guarded by mu; of all servers
+	places  map[string]transponder.Place // guarded by mu; of the pushes in past, by their ids
+	last    uint64                       // guarded by mu; the number in NATS of the line that was read last
+	made    time.Time                    // guarded by mu; when the stream was made that last belongs to
 }
 
 // NewPast makes a Past. The caller calls Run once.
-func NewPast(parts PastParts) *Past { return &Past{parts: parts, wake: make(chan struct{}, 1)} }
+func NewPast(parts PastParts) *Past {
+	return &Past{parts: parts, wake: make(chan struct{}, 1), places: map[string]transponder.Place{}}
+}
 
 // Add adds a push of this server that is over. It does not block.
 func (p *Past) Add(id string, text []byte) {
@@ -71,13 +76,11 @@ func (p *Past) Add(id string, text []byte) {
 	signal(p.wake)
 }
 
-// Lines returns the newest n pushes that are over, newest first.
-func (p *Past) Lines(n int) []PastLine {
+// Newest returns the newest n pushes that are over, newest first. Nobody may change them.
+func (p *Past) Newest(n int) []*transponder.Info {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	lines := slices.Clone(p.ring[max(0, len(p.ring)-n):])
-	slices.Reverse(lines)
-	return lines
+	return p.past.Newest(n)
 }
 
 // PastStats are figures of a Past.
@@ -216,8 +219,8 @@ func (p *Past) begin(info *jetstream.StreamInfo) uint64 {
 	defer p.mu.Unlock()
 	if !info.Created.Equal(p.made) {
 		p.made, p.last = info.Created, 0
-		if info.State.LastSeq > pastKept {
-			p.last = info.State.LastSeq - pastKept
+		if info.State.LastSeq > maxPast {
+			p.last = info.State.LastSeq - maxPast
 		}
 	}
 	return p.last + 1
@@ -225,11 +228,22 @@ func (p *Past) begin(info *jetstream.StreamInfo) uint64 {
 
 // take keeps a line. The newest of two of one push counts.
 func (p *Past) take(l PastLine, number uint64) {
+	i, err := p.parts.Read(l.Text)
+	if err != nil {
+		p.parts.Log.Warn("a push of another server that is over cannot be read", "node", l.Node, "push", l.ID, "err", err)
+	}
+	i.Node = l.Node
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.last = number
-	p.ring = append(slices.DeleteFunc(p.ring, func(x PastLine) bool { return x.ID == l.ID }), l)
-	if extra := len(p.ring) - pastKept; extra > 0 {
-		p.ring = slices.Delete(p.ring, 0, extra)
+	if err != nil {
+		return
+	}
+	if before, ok := p.places[i.ID]; ok {
+		p.past.Remove(before)
+	}
+	p.places[i.ID] = i.Place()
+	if forgotten := p.past.Add(&i, maxPast); forgotten != nil {
+		delete(p.places, forgotten.ID)
 	}
 }

@@ -15,7 +15,7 @@ type Local interface {
 	SoundOn(id, file string, loop bool) error
 	SoundOff(id string) error
 	UseSource(id, streamName string) error
-	History(n int) []transponder.Info
+	History(n int) []*transponder.Info
 }
 
 // Pushes has the pushes that this process knows of. Any goroutine may call the methods. Each method that asks others has a deadline of its
@@ -56,7 +56,7 @@ func (p *Pushes) UseSource(_ context.Context, id, streamName string) error {
 	return p.local.UseSource(id, streamName)
 }
 
-// History returns the latest n pushes that are over, newest first.
-func (p *Pushes) History(_ context.Context, n int) ([]transponder.Info, error) {
+// History returns the latest n pushes that are over, newest first. Nobody may change them.
+func (p *Pushes) History(_ context.Context, n int) ([]*transponder.Info, error) {
 	return p.local.History(n), nil
 }

@@ -123,8 +123,12 @@ func (p *fakePushes) UseSource(_ context.Context, id, name string) error {
 	return p.change(id, func(i *transponder.Info) { i.Active = name })
 }
 
-func (p *fakePushes) History(_ context.Context, n int) ([]transponder.Info, error) {
-	return p.over[:min(n, len(p.over))], nil
+func (p *fakePushes) History(_ context.Context, n int) ([]*transponder.Info, error) {
+	var over []*transponder.Info
+	for _, i := range p.over[:min(n, len(p.over))] {
+		over = append(over, &i)
+	}
+	return over, nil
 }
 
 // last returns the last request to start a push.

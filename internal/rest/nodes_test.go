@@ -158,8 +158,8 @@ func newNodes(t *testing.T, names ...string) (*wire, map[string]*node) {
 		}
 		h, err := New(cfg, Parts{
 			Pushes: n.pushes, Streams: n.hub, Thumbnail: fakeThumbnail(nil), Events: newFakeEvents(0), Connections: n.sessions, Players: n.sessions, Nodes: router, HasHere: has,
-			Orphans: n.orphans, Past: func(int) []transponder.Info {
-				return []transponder.Info{
+			Orphans: n.orphans, Past: func(int) []*transponder.Info {
+				return []*transponder.Info{
 					{ID: "over-z", SourceName: "cam-z", Node: "z", Ended: pushTime.Add(time.Hour)}, {ID: "over-a", SourceName: "cam-a", Node: "a", Ended: pushTime},
 				}
 			},

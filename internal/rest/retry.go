@@ -54,15 +54,15 @@ func hasAddress(url string) bool { return !strings.HasPrefix(url, destinationSch
 
 // findOver returns a push that is over; nil if this server knows none with that id.
 func (s *Server) findOver(ctx context.Context, id string) (*transponder.Info, error) {
-	past, err := s.parts.Pushes.History(ctx, maxHistory)
+	past, err := s.parts.Pushes.History(ctx, allHistory)
 	if err != nil {
 		return nil, err
 	}
 	if s.parts.Past != nil {
-		past = append(slices.Clip(past), s.parts.Past(maxHistory)...)
+		past = append(slices.Clip(past), s.parts.Past(allHistory)...)
 	}
-	if i := slices.IndexFunc(past, func(p transponder.Info) bool { return p.ID == id }); i >= 0 {
-		return &past[i], nil
+	if i := slices.IndexFunc(past, func(p *transponder.Info) bool { return p.ID == id }); i >= 0 {
+		return past[i], nil
 	}
 	return nil, nil
 }

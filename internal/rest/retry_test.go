@@ -164,6 +164,12 @@ func TestHistoryFilter(t *testing.T) {
 		"?limit=1&after=x&streamName=cam-a":   "z",
 		"?after=z":                            "",
 		"?after=gone":                         "",
+		"?after=gone&afterEnded=" + at(-1):    "z", // the place counts, and between equal times the id
+		"?after=a&afterEnded=" + at(-1):       "z",
+		"?after=z&afterEnded=" + at(-1):       "y z",
+		"?text=stopped+cam-a":                 "z",
+		"?text=Cam-A+KEY_rejected":            "x",
+		"?text=stopped+nowhere":               "",
 	} {
 		got := decoded[[]pushBody](t, get(t, srv, "/rest-api/push/history"+query))
 		var ids []string
@@ -175,6 +181,43 @@ func TestHistoryFilter(t *testing.T) {
 		}
 	}
 	get(t, srv, "/rest-api/push/history?from=yesterday").wantStatus(t, http.StatusBadRequest)
+	get(t, srv, "/rest-api/push/history?afterEnded=x").wantStatus(t, http.StatusBadRequest)
+}
+
+// An answer is bounded, whatever is asked for; all can be read page by page, also of pushes that have ended in the same millisecond.
+func TestHistoryPages(t *testing.T) {
+	pushes := &fakePushes{}
+	for n := range 2 * maxHistory {
+		p := pushOver(fmt.Sprintf("over-%05d", 2*maxHistory-n), "cam")
+		p.Ended = pushTime.Add(-time.Duration(n/300) * time.Second)
+		pushes.over = append(pushes.over, p)
+	}
+	srv := newServer(t, pushes, newHub(t))
+	if got := decoded[[]pushBody](t, get(t, srv, "/rest-api/push/history?limit=100000")); len(got) != maxHistory {
+		t.Errorf("one answer has %d, want %d", len(got), maxHistory)
+	}
+	for _, with := range []bool{false, true} {
+		read, query := 0, ""
+		for {
+			got := decoded[[]pushBody](t, get(t, srv, "/rest-api/push/history?limit=70"+query))
+			if len(got) == 0 {
+				break
+			}
+			for _, b := range got {
+				if want := pushes.over[read].ID; b.MediaSessionID != want {
+					t.Fatalf("at %d is %s, want %s", read, b.MediaSessionID, want)
+				}
+				read++
+			}
+			last := got[len(got)-1]
+			if query = "&after=" + last.MediaSessionID; with {
+				query += fmt.Sprintf("&afterEnded=%d", last.EndedAt)
+			}
+		}
+		if read != len(pushes.over) {
+			t.Errorf("%d were read, want %d", read, len(pushes.over))
+		}
+	}
 }
 
 // In a cluster a page of the history is cut out of what all servers have, and the server that has the stream starts a push again.

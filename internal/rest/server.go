@@ -34,7 +34,7 @@ type Pushes interface {
 	SoundOn(ctx context.Context, id, file string, loop bool) error
 	SoundOff(ctx context.Context, id string) error
 	UseSource(ctx context.Context, id, streamName string) error
-	History(ctx context.Context, n int) ([]transponder.Info, error) // ended pushes, at most n, the newest first
+	History(ctx context.Context, n int) ([]*transponder.Info, error) // ended pushes, at most n, the newest first; nobody changes them
 }
 
 // Streams lists the streams, oldest first. stream.Hub is one.
@@ -66,7 +66,7 @@ type Parts struct {
 	HasHere func(k cluster.Kind, id string) bool // says whether this server has something; needed with Nodes
 	Orphans Orphans                              // nil: there are none
 	// Past returns the latest n pushes of all servers that are over, newest first, also of servers that are gone; nil: nobody knows.
-	Past func(n int) []transponder.Info
+	Past func(n int) []*transponder.Info
 
 	Apps        Apps  // nil: there are no methods of applications
 	Calls       Calls // nil: the settings switch SIP off

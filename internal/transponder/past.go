@@ -11,9 +11,13 @@ import (
 )
 
 const (
-	// overLog is the log of pushes that are over, eventsLog that of events.
-	overLog   = "pushes_over"
-	eventsLog = "push_events"
+	// overLog is the log of pushes that are over, repeatsLog that of those that are repeats, eventsLog that of events.
+	overLog    = "pushes_over"
+	repeatsLog = "pushes_over_repeats"
+	eventsLog  = "push_events"
+
+	// atOnce is how many pushes that are over are read from the log at a time.
+	atOnce = 500
 
 	// logTimeout is how long writing to a log may take. What takes longer is shown all the same, and is lost with the process.
 	logTimeout = 2 * time.Second
@@ -104,7 +108,7 @@ func (k keptAudio) format() media.AudioFormat {
 }
 
 // keepOver writes a push that is over to the log. The store logs what it cannot write.
-func (r *Registry) keepOver(ctx context.Context, i Info) {
+func (r *Registry) keepOver(ctx context.Context, i Info, repeat bool) {
 	if r.parts.Log == nil {
 		return
 	}
@@ -115,6 +119,10 @@ func (r *Registry) keepOver(ctx context.Context, i Info) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, logTimeout)
 	defer cancel()
+	if repeat { // the others of the cluster need not know more of its kind
+		_ = r.parts.Log.Append(ctx, repeatsLog, repeatsSize, line)
+		return
+	}
 	_ = r.parts.Log.Append(ctx, overLog, historySize, line)
 	if r.parts.OnPast != nil {
 		r.parts.OnPast(i.ID, line)
@@ -124,7 +132,14 @@ func (r *Registry) keepOver(ctx context.Context, i Info) {
 // ReadPast reads a push that is over, as a server of the cluster has written it.
 func (r *Registry) ReadPast(line []byte) (Info, error) { return r.decodeInfo(line) }
 
-// WrittenPast returns the pushes that are over as this server has written them, newest first.
+// PastID returns the id of a push that is over, as it was written; "" if it cannot be read.
+func PastID(line []byte) string {
+	var kept struct{ ID string }
+	_ = json.Unmarshal(line, &kept)
+	return kept.ID
+}
+
+// WrittenPast returns the pushes that are over as this server has written them, without repeats, newest first.
 func (r *Registry) WrittenPast(ctx context.Context) ([]state.Line, error) {
 	if r.parts.Log == nil {
 		return nil, nil
@@ -132,26 +147,58 @@ func (r *Registry) WrittenPast(ctx context.Context) ([]state.Line, error) {
 	return r.parts.Log.Lines(ctx, overLog, 0, historySize)
 }
 
-// loadPast reads the pushes that are over and the events of the processes before.
+// loadPast reads the events and the newest of the pushes that are over of the processes before, and begins to read the older ones.
 func (r *Registry) loadPast(ctx context.Context) error {
 	if r.parts.Log == nil {
 		return nil
 	}
-	lines, err := r.parts.Log.Lines(ctx, overLog, 0, historySize)
+	oldest, err := r.loadSome(ctx, overLog, 0)
 	if err != nil {
-		return fmt.Errorf("read the pushes that are over: %w", err)
+		return err
 	}
-	var past []Info
-	for n := len(lines) - 1; n >= 0; n-- { // they come newest first
-		i, err := r.decodeInfo(lines[n].Value)
+	r.mu.Lock()
+	if !r.stopping {
+		r.wg.Go(func() { r.loadOlder(ctx, oldest) })
+	}
+	r.mu.Unlock()
+	return r.journal.load(ctx)
+}
+
+// loadOlder reads what loadPast leaves. Thousands of lines would keep pushes waiting that are to go on.
+func (r *Registry) loadOlder(ctx context.Context, oldest uint64) {
+	var err error
+	for n := atOnce; oldest > 0 && n < historySize && err == nil && ctx.Err() == nil; n += atOnce {
+		oldest, err = r.loadSome(ctx, overLog, oldest)
+	}
+	for n, before := 0, uint64(0); n < repeatsSize && err == nil && ctx.Err() == nil; n += atOnce {
+		if before, err = r.loadSome(ctx, repeatsLog, before); before == 0 {
+			break
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		r.log.Error("the history lacks older pushes", "err", err)
+	}
+}
+
+// loadSome reads lines of a log of pushes that are over, before the line with a number; 0: the newest. It returns the number of the oldest, 0 if there
+// are no more.
+func (r *Registry) loadSome(ctx context.Context, log string, before uint64) (oldest uint64, err error) {
+	lines, err := r.parts.Log.Lines(ctx, log, before, atOnce)
+	if err != nil {
+		return 0, fmt.Errorf("read the pushes that are over: %w", err)
+	}
+	for _, l := range lines {
+		i, err := r.decodeInfo(l.Value)
 		if err != nil {
 			r.log.Error("a push that is over cannot be read", "err", err)
 			continue
 		}
-		past = append(past, i)
+		r.mu.Lock()
+		r.history.add(&i, log == repeatsLog)
+		r.mu.Unlock()
 	}
-	r.mu.Lock()
-	r.history = append(past, r.history...)
-	r.mu.Unlock()
-	return r.journal.load(ctx)
+	if len(lines) < atOnce {
+		return 0, nil
+	}
+	return lines[len(lines)-1].ID, nil
 }

@@ -250,7 +250,7 @@ func leadTo(t *testing.T, want Reason, tt reasonCase) {
 	}
 	if state.final() {
 		b.end()
-		told = b.History(1)
+		told = []Info{*b.History(1)[0]}
 	}
 	if len(told) != 1 || told[0].ID != id || told[0].State == state && (told[0].Reason != want || told[0].Detail == "") {
 		t.Errorf("the push is told as %+v", told)

@@ -61,7 +61,7 @@ type Parts struct {
 	OnEnd func(Info)
 	// Tracer makes the traces of pushes; nil: there are none.
 	Tracer *trace.Tracer
-	// OnPast is told what was written of a push that is over; nil: nobody is. It must not block.
+	// OnPast is told what was written of a push that is over and is no repeat; nil: nobody is. It must not block.
 	OnPast func(id string, line []byte)
 }
 
@@ -83,7 +83,7 @@ type Registry struct {
 	reserved  map[string]struct{} // guarded by mu; keys of pushes that are being started
 	starting  int                 // guarded by mu; of these pushes, each of which has a place among maxPushes
 	maxPushes int                 // guarded by mu; Config.MaxPushes, or what SetMaxPushes has set
-	history   []Info              // guarded by mu; pushes that are over, oldest first
+	history   history             // guarded by mu
 	stopping  bool                // guarded by mu
 	wg        sync.WaitGroup      // of the pushes; added to under mu while stopping is false
 }
@@ -109,23 +109,17 @@ func NewRegistry(cfg Config, parts Parts, log *slog.Logger) *Registry {
 	}
 }
 
-const (
-	// journalSize is how many events are kept: the lives of some hundred pushes, in a few megabytes.
-	journalSize = 8192
-	// historySize is how many pushes that are over are kept.
-	historySize = 500
-)
+// journalSize is how many events are kept: the lives of some hundred pushes, in a few megabytes.
+const journalSize = 8192
 
 // Journal returns the events of all pushes.
 func (r *Registry) Journal() *Journal { return r.journal }
 
-// History returns the latest n pushes that are over, newest first.
-func (r *Registry) History(n int) []Info {
+// History returns the latest n pushes that are over, newest first. Nobody may change them.
+func (r *Registry) History(n int) []*Info {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	last := slices.Clone(r.history[max(len(r.history)-max(n, 0), 0):])
-	slices.Reverse(last)
-	return last
+	return r.history.newest(n)
 }
 
 // Len returns the number of pushes.
@@ -161,13 +155,13 @@ func (r *Registry) run(ctx context.Context, e *entry) {
 	if err := e.claim.Forget(finishing); err != nil && !errors.Is(err, ErrNotFound) {
 		e.log.Warn("the push is over, but may come back when the server is restarted", "err", err)
 	}
-	r.keepOver(finishing, info)
+	r.mu.Lock()
+	repeat := r.history.isRepeat(&info)
+	r.mu.Unlock()
+	r.keepOver(finishing, info, repeat)
 	r.mu.Lock()
 	e.keys = nil // the addresses may be used again
-	if len(r.history) == historySize {
-		r.history = slices.Delete(r.history, 0, 1)
-	}
-	r.history = append(r.history, info)
+	r.history.add(&info, repeat)
 	r.mu.Unlock()
 	r.figures.over(info)
 	if r.parts.OnEnd != nil {

@@ -11,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/big"
 	"net"
@@ -833,14 +834,14 @@ func TestManyComeAndGo(t *testing.T) {
 
 func TestHistoryIsBounded(t *testing.T) {
 	b := newBench(t, nil)
-	for range historySize {
-		b.history = append(b.history, Info{})
+	for n := range historySize {
+		b.history.past = append(b.history.past, &Info{ID: fmt.Sprintf("%05d", n), Ended: time.Unix(int64(n), 0)})
 	}
 	b.source("s")
 	server := testkit.NewRTMPServer(t, testkit.Script{At: "accept", Do: testkit.HangUp})
 	info := b.start(Request{StreamName: "s", URL: server.URL("live")})
 	b.end()
-	if past := b.History(1000); len(past) != historySize || past[0].ID != info.ID {
+	if past := b.History(2 * historySize); len(past) != historySize || past[0].ID != info.ID {
 		t.Errorf("%d in the history, the newest %q", len(past), past[0].ID)
 	}
 	if past := b.History(1); len(past) != 1 || past[0].ID != info.ID {

@@ -104,10 +104,12 @@ func (c *Client) RetryPush(ctx context.Context, mediaSessionID string) (answer P
 
 // PushHistoryQuery are the parameters of PushHistory. A zero value is absent.
 type PushHistoryQuery struct {
-	// How many at most.
+	// How many at most. An answer never has more than 1000.
 	Limit int
-	// Begin after the push with this mediaSessionId, which was the last one of the answer before. If that is no longer kept, the list is empty.
+	// Begin after the push with this mediaSessionId, which was the last one of the answer before. If that is no longer kept, the list is empty, unless afterEnded is given.
 	After string
+	// The endedAt of the push that after names.
+	AfterEnded Moment
 	// Only pushes of the stream with this name on this server.
 	StreamName string
 	// Only pushes that have ended so.
@@ -116,7 +118,7 @@ type PushHistoryQuery struct {
 	Reason PushReason
 	// Only pushes whose target, or the name of whose destination, contains this text, in upper or lower case.
 	Target string
-	// Only pushes with this text in the name of the stream, the target, the name of the destination, the info or the name of who has started them, in upper or lower case.
+	// Only pushes that have each word of this text in the name of the stream, the target, the name of the destination, the reason, the info or the name of who has started them, in upper or lower case.
 	Text string
 	// Only pushes that ended then or later.
 	From Moment
@@ -128,7 +130,7 @@ type PushHistoryQuery struct {
 // The last pushes that are over, the newest first, each with its reason. If there are none, the list is empty. Parameters pick some of them; a push must match
 // all that are given.
 func (c *Client) PushHistory(ctx context.Context, query PushHistoryQuery) (answer []Push, err error) {
-	err = c.Do(ctx, http.MethodGet, "/push/history", url.Values{"limit": {number(query.Limit)}, "after": {query.After}, "streamName": {query.StreamName}, "status": {query.Status}, "reason": {string(query.Reason)}, "target": {query.Target}, "text": {query.Text}, "from": {number(int(query.From))}, "to": {number(int(query.To))}}, nil, &answer)
+	err = c.Do(ctx, http.MethodGet, "/push/history", url.Values{"limit": {number(query.Limit)}, "after": {query.After}, "afterEnded": {number(int(query.AfterEnded))}, "streamName": {query.StreamName}, "status": {query.Status}, "reason": {string(query.Reason)}, "target": {query.Target}, "text": {query.Text}, "from": {number(int(query.From))}, "to": {number(int(query.To))}}, nil, &answer)
 	return answer, err
 }
 

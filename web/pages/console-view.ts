@@ -68,10 +68,10 @@ export class ConsoleView {
     this.calls = new Rows("calls", ({ id }) => id, (row, id) => callRow(row, id, handlers, (stream) => this.pushesOf(stream)));
     this.sessions = new Rows("sessions", ({ id }) => id, (row, id) => this.sessionRow(row, id, handlers), ({ address, id }) => address || id);
     this.nodes = new Rows("nodes", ({ id }) => id, (row, id) => nodeRow(row, id, handlers));
-    this.past = new HistoryList(handlers);
+    this.past = new HistoryList(handlers, () => this.filter.value);
     this.filter.addEventListener("input", () => {
       this.draw();
-      this.drawHistory();
+      this.past.typed();
     });
     this.onlyTrouble.addEventListener("click", () => {
       this.onlyTrouble.setAttribute("aria-pressed", String(!this.troubleOnly));
@@ -89,11 +89,6 @@ export class ConsoleView {
     element("board", HTMLElement).hidden = true;
     this.unseen.clear();
     this.alarm.rest();
-  }
-
-  /** What the server shall be asked for in the history. */
-  get pastFilter(): PastFilter {
-    return this.past.filter;
   }
 
   /** Shows whether the person at the page may end and change what others have begun, may start pushes, and may stop servers. */
@@ -149,8 +144,8 @@ export class ConsoleView {
     show("total", format.bitrate(total));
   }
 
-  showHistory(pushes: PushInfo[]): void {
-    this.past.show(pushes, this.wantedPast);
+  readHistory(ask: (filter: PastFilter) => Promise<PushInfo[]>): Promise<void> {
+    return this.past.read(ask);
   }
 
   /** Shows the latest event. */
@@ -190,12 +185,6 @@ export class ConsoleView {
     this.nodes.show(shown);
     this.showEmpty("nodes", nodes.length, shown.length, "");
   }
-
-  private drawHistory(): void {
-    this.past.show(undefined, this.wantedPast);
-  }
-
-  private readonly wantedPast = (push: PushInfo): boolean => this.wanted(push.sourceName, shownTarget(push), push.reason, push.startedBy?.name ?? "");
 
   private get troubleOnly(): boolean {
     return this.onlyTrouble.getAttribute("aria-pressed") === "true";

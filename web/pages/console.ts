@@ -95,7 +95,10 @@ async function refresh(): Promise<void> {
   view.show({ pushes: found, streams, calls: phones, sessions: pages, nodes });
   if (historyIsOld) {
     historyIsOld = false;
-    view.showHistory(await pushes.past(view.pastFilter));
+    await view.readHistory((filter) => pushes.past(filter)).catch((error: unknown) => {
+      historyIsOld = true;
+      throw error;
+    });
   }
   view.showTrouble(null);
 }

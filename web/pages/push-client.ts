@@ -62,8 +62,9 @@ export interface PastFilter {
   /** When the push ended, ms since 1970. */
   from?: number;
   to?: number;
-  /** The id of the last push that is known. */
+  /** The id of the last push that is known, and when that one ended. */
   after?: string;
+  afterEnded?: number;
   limit: number;
 }
 

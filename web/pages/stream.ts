@@ -126,7 +126,10 @@ async function refresh(): Promise<void> {
   document.title = pageTitle(shownName, own.filter(isTroubled).length);
   if (historyIsOld) {
     historyIsOld = false;
-    history.show(await pushes.past({ ...history.filter, streamName: name }));
+    await history.read((filter) => pushes.past({ ...filter, streamName: name })).catch((error: unknown) => {
+      historyIsOld = true;
+      throw error;
+    });
   }
 }
 

@@ -158,6 +158,12 @@ test("removes pushes that have failed, one or all", async (t) => {
   assert.equal(mock.count("POST /rest-api/push/terminate"), 21);
 });
 
+/** The page of a history that is asked for. */
+const pageOf = (all, query) => {
+  const at = all.findIndex((one) => one.mediaSessionId === query.get("after")) + 1;
+  return all.slice(at, at + Number(query.get("limit")));
+};
+
 test("searches the history on the server", async (t) => {
   const asked = [];
   let found = 120;
@@ -166,7 +172,7 @@ test("searches the history on the server", async (t) => {
     busy(m);
     m.history = (_, query) => {
       asked.push(Object.fromEntries(query));
-      return Array.from({ length: Math.min(found, Number(query.get("limit"))) }, (_, i) => failedPush({ mediaSessionId: `h-${i}` }));
+      return pageOf(Array.from({ length: found }, (_, i) => failedPush({ mediaSessionId: `h-${i}` })), query);
     };
   }, { prepare: (page) => page.addInitScript((ms) => { // a clock that is wrong
     const { now } = Date;
@@ -175,6 +181,10 @@ test("searches the history on the server", async (t) => {
   const latest = (is, what) => until(() => asked.length > 0 && is(asked.at(-1)), `${what}: ${JSON.stringify(asked.at(-1))}`);
   await page.waitForFunction(() => document.querySelectorAll("#history li").length === 50);
   assert.deepEqual(asked[0], { limit: "50" });
+  await page.locator("#filter").fill("morn");
+  await latest((query) => query.text === "morn", "the filter of the page");
+  await page.locator("#filter").fill("");
+  await latest((query) => query.text === undefined, "no filter");
   await says("#streams li:nth-child(1)", /Running 1:\d\d /);
   await says("#pushes li:nth-child(1)", /Running \d?\d:\d\d /);
   await page.locator("#history-older").click();
@@ -199,6 +209,37 @@ test("searches the history on the server", async (t) => {
   found = 0;
   await page.locator("#history-text").fill("nothing like it");
   await says("#history-empty", /Nothing in the history matches/);
+});
+
+test("reads a long history page by page, and never again what it has", async (t) => {
+  const asked = [];
+  let all = Array.from({ length: 5000 }, (_, i) => failedPush({ mediaSessionId: `h-${i}`, sourceStreamName: `cam-${i}`, endedAt: startedAt - i }));
+  const { mock, page } = await open(t, (m) => {
+    busy(m);
+    m.history = (_, query) => {
+      asked.push(Object.fromEntries(query));
+      return pageOf(all, query);
+    };
+  });
+  const rows = (n) => page.waitForFunction((wanted) => document.querySelectorAll("#history li").length === wanted, n);
+  const texts = () => page.locator("#history li").allInnerTexts().then((all) => all.map((text) => /cam-[\w-]+/.exec(text)?.[0]));
+  await rows(50);
+  for (let n = 100; n <= 250; n += 50) {
+    await page.locator("#history-older").click();
+    await rows(n);
+    assert.deepEqual(asked.at(-1), { limit: "50", after: `h-${n - 51}`, afterEnded: String(startedAt - (n - 51)) });
+  }
+  all = [...Array.from({ length: 3 }, (_, i) => failedPush({ mediaSessionId: `new-${i}`, sourceStreamName: `cam-new-${i}` })), ...all];
+  const before = asked.length;
+  mock.tell({ id: "p-live", to: "ENDED" });
+  await rows(253);
+  assert.equal(asked.length, before + 1, "one page for what is new");
+  assert.deepEqual(await texts(), ["cam-new-0", "cam-new-1", "cam-new-2", ...Array.from({ length: 250 }, (_, i) => `cam-${i}`)], "also those far from the window have words");
+  all = [...Array.from({ length: 120 }, (_, i) => failedPush({ mediaSessionId: `storm-${i}`, sourceStreamName: `cam-storm-${i}`, endedAt: startedAt + 1000 - i })), ...all];
+  mock.tell({ id: "p-live", to: "ENDED" });
+  await rows(373); // what ended between is read, and nothing twice
+  assert.equal(new Set(await texts()).size, 373);
+  assert.equal(await page.locator("#history-older").isVisible(), true);
 });
 
 test("tells of trouble in the title, in a filter and by a sound", async (t) => {
