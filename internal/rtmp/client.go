@@ -157,13 +157,24 @@ func (c *Client) Publish() error {
 	return err
 }
 
+// AnswerError tells which command had no answer yet when a connection ended.
+type AnswerError struct {
+	Command string
+	Err     error
+}
+
+func (e *AnswerError) Error() string { return "read the answer to " + e.Command + ": " + e.Err.Error() }
+
+// Unwrap returns how the connection ended.
+func (e *AnswerError) Unwrap() error { return e.Err }
+
 // await reads until the answer to a command comes: a message with the name answer. That is _result with the transaction id of the command, or
 // onStatus, which has no id. Answers to other commands are skipped.
 func (c *Client) await(name string, transaction float64, answer string) (command, error) {
 	for {
 		cmd, err := c.readCommand()
 		if err != nil {
-			return command{}, fmt.Errorf("read the answer to %s: %w", name, err)
+			return command{}, &AnswerError{Command: name, Err: err}
 		}
 		switch cmd.name {
 		case "_error":
@@ -171,7 +182,7 @@ func (c *Client) await(name string, transaction float64, answer string) (command
 				return command{}, cmd.refusal(name)
 			}
 		case "close":
-			return command{}, fmt.Errorf("read the answer to %s: %w", name, ErrClosedByPeer)
+			return command{}, &AnswerError{Command: name, Err: ErrClosedByPeer}
 		case "_result":
 			if answer == "_result" && cmd.transaction == transaction {
 				if cmd.info().String("level") == "error" {

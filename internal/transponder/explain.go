@@ -252,12 +252,25 @@ func explainNetwork(err error) (Reason, string) {
 		return ReasonTimeout, "The server did not answer in time."
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, rtmp.ErrClosedByPeer),
 		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return ReasonPeerClosed, "The server closed the connection."
+		return ReasonPeerClosed, explainClosing(err)
 	case errors.As(err, &op) && op.Op == "dial": // a firewall of this machine, for example
 		return ReasonUnreachable, "The server cannot be reached from here."
 	case errors.As(err, &op): // an interface that went down, or a TLS alert
 		return ReasonPeerClosed, "The connection to the server broke."
 	default:
 		return ReasonInternal, "An internal error ended the push."
+	}
+}
+
+// explainClosing says what may be wrong where a server has hung up: many give no other answer to an application or a stream that they do not have.
+func explainClosing(err error) string {
+	var unanswered *rtmp.AnswerError
+	switch {
+	case errors.As(err, &unanswered) && unanswered.Command == "connect":
+		return "The server closed the connection in place of an answer to connect. Is the part of the address after the host right?"
+	case errors.As(err, &unanswered) && unanswered.Command == "publish":
+		return "The server closed the connection in place of an answer to publish. Is the stream key right?"
+	default:
+		return "The server closed the connection."
 	}
 }

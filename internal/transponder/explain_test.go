@@ -90,6 +90,7 @@ func TestExplain(t *testing.T) {
 		{"shutdown", ErrStopping, ReasonShutdown, Operator},
 		{"login", fmt.Errorf("%w: wrong name or password", rtmp.ErrLoginRefused), ReasonAuth, Permanent},
 		{"anything else", errors.New("?"), ReasonInternal, Permanent},
+		{"hung up at connect", &rtmp.AnswerError{Command: "connect", Err: io.EOF}, ReasonPeerClosed, Transient},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -101,6 +102,15 @@ func TestExplain(t *testing.T) {
 				t.Errorf("words %q are no sentence", words)
 			}
 		})
+	}
+}
+
+// What nginx-rtmp gives to an application that it does not have, and others to a key.
+func TestExplainHangingUp(t *testing.T) {
+	for command, want := range map[string]string{"connect": "part of the address after the host", "createStream": "closed the connection.", "publish": "stream key"} {
+		if _, words := explain(fmt.Errorf("dial: %w", &rtmp.AnswerError{Command: command, Err: syscall.ECONNRESET})); !strings.Contains(words, want) {
+			t.Errorf("of a connection closed at %s it is said: %s", command, words)
+		}
 	}
 }
 

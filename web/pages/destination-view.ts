@@ -218,11 +218,7 @@ export class DestinationView {
     const live = phase === "live";
     this.root.dataset["status"] = push?.status ?? "";
     setText(this.part("note"), this.note());
-
-    setText(this.part("bitrate"), format.bitrate(live ? (push?.bitrateKbps ?? null) : null));
-    setText(this.part("frames"), format.count(push?.videoFrames ?? null));
-    setText(this.part("dropped"), format.count(push?.droppedFrames ?? null));
-    this.showClock();
+    this.showNumbers();
 
     const muted = push?.muted ?? false;
     setText(this.button("mute"), muted ? t("Unmute") : t("Mute"));
@@ -244,11 +240,17 @@ export class DestinationView {
     this.around = around;
     this.spot = spot;
     this.showKind();
+    this.showNumbers();
   }
 
-  showClock(): void {
-    const { liveSince, liveFor } = this.state;
-    const ms = liveSince === null ? liveFor : Date.now() - liveSince;
+  /** Shows what is measured. While the server does not answer, nobody knows any of it. */
+  showNumbers(): void {
+    const { liveSince, liveFor, phase, push } = this.state;
+    const told = this.around.known ? push : null;
+    setText(this.part("bitrate"), format.bitrate(phase === "live" ? (told?.bitrateKbps ?? null) : null));
+    setText(this.part("frames"), format.count(told?.videoFrames ?? null));
+    setText(this.part("dropped"), format.count(told?.droppedFrames ?? null));
+    const ms = liveSince === null ? liveFor : this.around.known ? Date.now() - liveSince : null;
     setText(this.part("time"), ms === null ? "–" : format.clock(ms));
   }
 

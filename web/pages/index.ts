@@ -96,6 +96,9 @@ const view = new View({
   add: () => addDestination({ kind: "server", address: "", key: "" }).focus(),
   pick: (kind) => {
     sources.pick();
+    if (!view.inputs.sound) {
+      rememberDevices(view.inputs, true); // at once: after a reload, nobody should be heard by surprise
+    }
     void pick().then(() => rememberDevices(view.inputs, kind !== "quality")).catch(showDeviceFailure);
   },
   mute,
@@ -572,6 +575,13 @@ function rememberFields(): void {
   remember({ name, quality, live: false, order: all.map(({ saved }) => saved.id), destinations: all.filter((one) => one.kept === null).map((one) => one.saved) });
 }
 
+/** Keeps what was entered and not started yet, when the page is left or out of sight. */
+function rememberEntered(): void {
+  if (stream.phase === "idle") {
+    rememberFields();
+  }
+}
+
 /** Plays a sound at all destinations that get the stream; null ends the sounds that play. What fails is said at its destination. */
 function playToAll(name: string | null): void {
   for (const [key, { state }] of entries) {
@@ -730,7 +740,7 @@ async function readHealth(): Promise<void> {
     destinations: [...entries.values()].map((entry) => ({ name: entry.view.name, state: entry.state })), recording: footage.failure,
   });
   past.read(Date.now(), measured, [...entries].map(([key, { state, view: { name } }]) => ({ key, name, state })), warnings);
-  view.showHealth(measured, interval.find((ms) => (ms ?? 0) > 0) ?? null, missing, warnings.some(({ upload }) => upload));
+  view.showHealth(measured, (report && !stream.silent && interval.find((ms) => (ms ?? 0) > 0)) || null, missing, warnings.some(({ upload }) => upload));
 }
 
 /** Shows the warnings of a running show; null: nothing is sent. A warning that is new makes a sound, if the user wants that. */
@@ -801,6 +811,8 @@ async function begin(): Promise<void> {
     void proposal.ask().then((wanted) => wanted.forEach((to) => addDestination(to)));
   }
   setInterval(tick, tickMs);
+  window.addEventListener("pagehide", rememberEntered);
+  document.addEventListener("visibilitychange", rememberEntered); // phones end pages out of sight without a word
   if (recallMuted()) {
     view.showMuted(true);
     capture.mute(true);

@@ -28,7 +28,7 @@ export function summarize(stream: StreamState, parts: Part[]): Summary {
     case "opening": return words("opening", t("Opening camera and microphone"));
     case "publishing": return words("publishing", t("Sending the stream to this server"));
     case "stopping": return words("stopping", t("Stopping"));
-    case "returning": return words("returning", t("Reconnecting to this server"), awayNote(stream.away));
+    case "returning": return words("returning", t("Reconnecting to this server"), awayNote(stream.away, stream.silent));
     case "waiting": return words(stream.failure ? "failed" : "waiting", stream.elsewhere ? t("Another device or window sends this show") : t("Your show is interrupted"), waitingNote(stream, live));
     case "sending": return ending(parts)
       ? words("stopping", t("Stopping"))

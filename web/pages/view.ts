@@ -387,7 +387,7 @@ export class View {
     if (this.liveSince !== null) {
       setText(element("clock", HTMLElement), format.clock(Date.now() - this.liveSince));
       for (const destination of this.destinations.values()) {
-        destination.showClock();
+        destination.showNumbers();
       }
     }
   }

@@ -245,7 +245,7 @@ const words: Record<Reason, Sentences> = {
   },
   peer_closed: {
     title: "The destination closed the connection.",
-    advice: "Check the stream key, and that the event there is still open, then start again.",
+    advice: "Check the address and the stream key, and that the event there is still open, then start again.",
   },
   peer_stalled: {
     title: "The destination stopped taking data.",
@@ -380,10 +380,12 @@ export function consoleWords(failure: Failure): Words {
   return translated(consoleOnly[failure.reason] ?? words[failure.reason]);
 }
 
-/** What the page does while the stream is away, and why it is away. */
-export function awayNote(why: Failure | null): string {
+/** What the page does while the stream is away, and why it is away. silent: the server does not answer. */
+export function awayNote(why: Failure | null, silent: boolean): string {
   const reason = why && why.reason !== "disconnected" ? explain(why).title : "";
-  return sentences(reason, t("Your camera stays on, and the page goes on by itself. Viewers see a still picture meanwhile."));
+  return sentences(reason, silent || why?.reason === "server_gone"
+    ? t("Your camera stays on, and the page goes on by itself. If the server still runs, viewers see a still picture meanwhile.")
+    : t("Your camera stays on, and the page goes on by itself. Viewers see a still picture meanwhile."));
 }
 
 /** The state of a push in words; host names the destination. */

@@ -343,6 +343,11 @@ describe("the state of a stream", () => {
       assert.deepEqual([got.phase, got.title], [phase, title]);
     }
     assert.match(summarize({ ...sending, silent: true }, [part({})]).note, /asking again/);
+    const away = play("start", "opened", "published", "away");
+    assert.match(summarize(away, [part({})]).note, /by itself\. Viewers see a still picture/);
+    for (const unknown of [{ ...away, silent: true }, { ...away, away: new Failure("server_gone") }]) {
+      assert.match(summarize(unknown, [part({})]).note, /If the server still runs, viewers see/);
+    }
     assert.match(summarize({ ...sending, locked: true }, [part({})]).note, /wants you to sign in again/);
   });
 });
