@@ -95,3 +95,26 @@ test("each example is short, is in the list with its script, and opens without e
   }
   assert.deepEqual(errors, []);
 });
+
+test("without a name, the browser asks for one and nothing is sent", { timeout: 90_000 }, async (t) => {
+  const folder = new URL("../../../web/pages/examples/", import.meta.url);
+  const names = (await readdir(folder)).filter((file) => file.endsWith(".html")).map((file) => file.replace(".html", ""));
+  let tried = 0;
+  for (const name of names) {
+    const { page, errors, socket } = await open(t, name);
+    for (const field of await page.locator("input[id$=name]").all()) {
+      await field.fill("");
+      const button = (await field.getAttribute("id")) === "name" ? page.locator("#go") : page.locator(`#${(await field.getAttribute("id")).replace("-name", "")}`);
+      if (await button.count() === 0) {
+        continue; // it is sent by a form
+      }
+      await button.click();
+      assert.equal(await field.evaluate((input) => document.activeElement === input && !input.checkValidity()), true, `${name}: the field that lacks something has the focus`);
+      assert.doesNotMatch(await page.locator("body").innerText(), /must be provided/, name);
+      tried++;
+    }
+    assert.equal(socket.last("publishStream") ?? null, null, name);
+    assert.deepEqual(errors, [], name);
+  }
+  assert.ok(tried >= 11, `${tried} fields were tried`);
+});

@@ -50,7 +50,7 @@ element("picture").addEventListener("click", () => publisher.mutePicture(!publis
 navigator.mediaDevices?.addEventListener("devicechange", () => void listAll()); // one was plugged in or pulled out
 element("go").addEventListener("click", () => {
   preview.muted = true; // nobody wants to hear himself
-  ["idle", "failed"].includes(publisher.state.status) ? publisher.start({ name: name.value, display: preview }) : void publisher.stop();
+  ["idle", "failed"].includes(publisher.state.status) ? name.reportValidity() && publisher.start({ name: name.value, display: preview }) : void publisher.stop();
 });
 
 name.value = new URLSearchParams(location.search).get("name") ?? Math.random().toString(16).slice(2, 6);

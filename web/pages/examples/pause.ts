@@ -44,12 +44,12 @@ toggle("play", (on) => (on ? push.state.push?.soundOn({ soundFile: input("file")
 toggle("mute", (on) => push.mute(on));
 element("go").addEventListener("click", () => {
   preview.muted = true;
-  ["idle", "failed"].includes(publisher.state.status) ? publisher.start({ name: input("name").value, display: preview }) : void publisher.stop();
+  ["idle", "failed"].includes(publisher.state.status) ? input("name").reportValidity() && publisher.start({ name: input("name").value, display: preview }) : void publisher.stop();
 });
 element("push").addEventListener("click", () => {
   const options = { onSourceLoss: "hold" as const, holdMs: 600_000, ...(input("slate").value && { slate: input("slate").value }) };
   const request = { streamName: input("name").value, rtmpUrl: input("address").value, rtmpTransponderFullUrl: true, options };
-  pushed() ? void push.stop() : push.start({ request });
+  pushed() ? void push.stop() : input("name").reportValidity() && push.start({ request });
 });
 
 input("name").value = new URLSearchParams(location.search).get("name") ?? Math.random().toString(16).slice(2, 6);

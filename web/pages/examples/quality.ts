@@ -43,6 +43,9 @@ choice.addEventListener("change", async () => {
 });
 
 element("go").addEventListener("click", async () => {
+  if (!stream && !name.reportValidity()) {
+    return;
+  }
   const failure = await (stream ? stream.stop() : begin()).then(() => "", ({ message }: SdkError) => message);
   stream = null;
   failure ? show("failed", failure) : show("idle", "Stopped.");

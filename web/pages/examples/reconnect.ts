@@ -50,5 +50,5 @@ async function send(): Promise<void> {
   }
 }
 
-element("go").addEventListener("click", () => void (stream ? stream.stop() : send()));
+element("go").addEventListener("click", () => void (stream ? stream.stop() : name.reportValidity() && send()));
 name.value = new URLSearchParams(location.search).get("name") ?? Math.random().toString(16).slice(2, 6);

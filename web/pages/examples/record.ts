@@ -48,6 +48,6 @@ publisher.subscribe(({ error, status }) => {
 element("record").addEventListener("click", () => toggle(recorder === null));
 element("go").addEventListener("click", () => {
   preview.muted = true;
-  ["idle", "failed"].includes(publisher.state.status) ? publisher.start({ name: name.value, display: preview }) : void publisher.stop();
+  ["idle", "failed"].includes(publisher.state.status) ? name.reportValidity() && publisher.start({ name: name.value, display: preview }) : void publisher.stop();
 });
 name.value = new URLSearchParams(location.search).get("name") ?? Math.random().toString(16).slice(2, 6);

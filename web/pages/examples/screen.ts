@@ -24,7 +24,7 @@ publisher.subscribe(({ error, screen, screenSound, status }) => {
 element("go").addEventListener("click", () => {
   if (["idle", "failed"].includes(publisher.state.status)) {
     preview.muted = true;
-    publisher.start({ name: name.value, display: preview });
+    name.reportValidity() && publisher.start({ name: name.value, display: preview });
   } else {
     void publisher.stop();
   }

@@ -37,7 +37,7 @@ publisher.subscribe(({ error, status }) => {
 element("go").addEventListener("click", () => {
   if (["idle", "failed"].includes(publisher.state.status)) {
     preview.muted = true;
-    publisher.start({ name: name.value, display: preview, ...(fromLink && { token }) });
+    name.reportValidity() && publisher.start({ name: name.value, display: preview, ...(fromLink && { token }) });
   } else {
     void publisher.stop();
   }

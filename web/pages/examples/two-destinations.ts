@@ -26,7 +26,7 @@ function destination(id: string): PushController {
   });
   go.addEventListener("click", () => {
     const request = { streamName: name.value, rtmpUrl: address.value, rtmpTransponderFullUrl: true };
-    running() ? void push.stop() : push.start({ request });
+    running() ? void push.stop() : name.reportValidity() && push.start({ request });
   });
   return push;
 }
@@ -44,7 +44,7 @@ publisher.subscribe(({ error, status }) => {
 element("go").addEventListener("click", async () => {
   if (["idle", "failed"].includes(publisher.state.status)) {
     preview.muted = true;
-    publisher.start({ name: name.value, display: preview });
+    name.reportValidity() && publisher.start({ name: name.value, display: preview });
   } else {
     await Promise.all(pushes.map((push) => push.stop()));
     await publisher.stop();

@@ -25,6 +25,9 @@ function half(mode: "publish" | "play", begin: string): void {
       await stream.stop();
       return;
     }
+    if (!name.reportValidity()) {
+      return;
+    }
     try {
       show("opening", "Connecting.");
       await session.connected;

@@ -34,7 +34,7 @@ player.subscribe((state) => {
 
 element("unmute").addEventListener("click", () => player.unmute());
 element("volume").addEventListener("input", ({ target }) => video.volume = Number((target as HTMLInputElement).value) / 100);
-element("go").addEventListener("click", () => player.start({ name: name.value, display: video }));
+element("go").addEventListener("click", () => name.reportValidity() && player.start({ name: name.value, display: video }));
 
 name.value = new URLSearchParams(location.search).get("name") ?? "";
 name.value && player.start({ name: name.value, display: video });

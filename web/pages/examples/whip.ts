@@ -39,7 +39,7 @@ async function publish(): Promise<void> {
   await peer.setRemoteDescription({ type: "answer", sdp: await answer.text() });
 }
 
-element("go").addEventListener("click", () => void (stop ?? publish)().catch(async ({ message }: Error) => {
+element("go").addEventListener("click", () => (stop ?? name.reportValidity()) && void (stop ?? publish)().catch(async ({ message }: Error) => {
   await stop?.();
   show("failed", message);
 }));
