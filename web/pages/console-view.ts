@@ -57,6 +57,7 @@ export class ConsoleView {
   private readonly unseen = new Unseen();
   private readonly onlyTrouble = element("only-trouble", HTMLButtonElement);
   private readonly clear = element("pushes-clear", HTMLButtonElement);
+  private mayPush = false;
   private listed: PushInfo[] = []; // the pushes of the server, and those that failed unseen
   private picture: Picture = { pushes: [], streams: [], calls: [], sessions: [], nodes: [] };
   private counts = new Map<string, number>(); // of pushes, by the name of their stream
@@ -93,6 +94,7 @@ export class ConsoleView {
 
   /** Shows whether the person at the page may end and change what others have begun, may start pushes, and may stop servers. */
   allow(control: boolean, push: boolean, admin: boolean): void {
+    this.mayPush = push;
     element("board", HTMLElement).classList.toggle("watching", !control);
     element("board", HTMLElement).classList.toggle("no-push", !push);
     element("nodes", HTMLElement).classList.toggle("watched", !admin);
@@ -164,7 +166,8 @@ export class ConsoleView {
     const failed = this.failed().length;
     this.clear.hidden = failed < 2; // one has its own button
     setText(this.clear, t("Remove the {n} that failed", { n: failed }));
-    this.showEmpty("pushes", pushes.length, shownPushes.length, t("Nothing is being pushed. Start a push in the Studio, beside a stream below, or by REST."));
+    this.showEmpty("pushes", pushes.length, shownPushes.length, this.mayPush && streams.some(({ plays }) => !plays)
+      ? t("Nothing is being pushed. Start a push in the Studio, beside a stream below, or by REST.") : t("Nothing is being pushed. Start a push in the Studio, or by REST."));
     const shownStreams = streams.filter(({ name, provider }) => this.wanted(name, provider));
     this.streams.show(shownStreams);
     this.showEmpty("streams", streams.length, shownStreams.length, t("Nobody publishes to this server."));

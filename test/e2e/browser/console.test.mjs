@@ -230,7 +230,9 @@ test("shows events at once", async (t) => {
   pushes.length = 0;
   mock.tell({ id: "p-1", to: "FAILED", reason: "peer_closed", sourceStreamName: "morning-show", target: "rtmps://a.rtmps.youtube.com/live2/***" });
   await says("#news", /morning-show to a\.rtmps\.youtube\.com: Failed/);
-  await says("#pushes-empty", /Nothing is being pushed/);
+  await says("#pushes-empty", /Nothing is being pushed\. Start a push in the Studio, beside a stream below/);
+  mock.streams = () => 404;
+  await says("#pushes-empty", /Start a push in the Studio, or by REST/);
 });
 
 test("asks for a login, and asks again if it is wrong", async (t) => {

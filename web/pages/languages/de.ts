@@ -1060,6 +1060,7 @@ const texts: Texts = {
   "{some} of {all}": "{some} von {all}",
   "Remove the {n} that failed": { one: "{n} fehlgeschlagene entfernen", other: "{n} fehlgeschlagene entfernen" },
   "Nothing is being pushed. Start a push in the Studio, beside a stream below, or by REST.": "Es wird nichts weitergeleitet. Starten Sie eine Weiterleitung im Studio, unten neben einem Stream oder per REST.",
+  "Nothing is being pushed. Start a push in the Studio, or by REST.": "Es wird nichts weitergeleitet. Starten Sie eine Weiterleitung im Studio oder per REST.",
   "Nobody publishes to this server.": "Niemand sendet an diesen Server.",
   "There are no calls with phones. Start one by REST.": "Es gibt keine Anrufe mit Telefonen. Starten Sie einen per REST.",
   "No page is connected by the Web SDK.": "Keine Seite ist über das Web SDK verbunden.",

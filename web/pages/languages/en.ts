@@ -1064,6 +1064,7 @@ export type Text =
   | "{some} of {all}"
   | "Remove the {n} that failed"
   | "Nothing is being pushed. Start a push in the Studio, beside a stream below, or by REST."
+  | "Nothing is being pushed. Start a push in the Studio, or by REST."
   | "Nobody publishes to this server."
   | "There are no calls with phones. Start one by REST."
   | "No page is connected by the Web SDK."

@@ -1060,6 +1060,7 @@ const texts: Texts = {
   "{some} of {all}": "{some} de {all}",
   "Remove the {n} that failed": { one: "Quitar {n} que ha fallado", many: "Quitar los {n} que han fallado", other: "Quitar los {n} que han fallado" },
   "Nothing is being pushed. Start a push in the Studio, beside a stream below, or by REST.": "No se reenvía nada. Inicia un reenvío en el Estudio, abajo junto a una transmisión o por REST.",
+  "Nothing is being pushed. Start a push in the Studio, or by REST.": "No se reenvía nada. Inicia un reenvío en el Estudio o por REST.",
   "Nobody publishes to this server.": "Nadie emite a este servidor.",
   "There are no calls with phones. Start one by REST.": "No hay llamadas con teléfonos. Inicia una por REST.",
   "No page is connected by the Web SDK.": "Ninguna página está conectada por el Web SDK.",

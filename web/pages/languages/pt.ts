@@ -1060,6 +1060,7 @@ const texts: Texts = {
   "{some} of {all}": "{some} de {all}",
   "Remove the {n} that failed": { one: "Remover {n} que falhou", many: "Remover as {n} que falharam", other: "Remover as {n} que falharam" },
   "Nothing is being pushed. Start a push in the Studio, beside a stream below, or by REST.": "Nada está sendo retransmitido. Inicie uma retransmissão no Estúdio, abaixo ao lado de uma transmissão ou por REST.",
+  "Nothing is being pushed. Start a push in the Studio, or by REST.": "Nada está sendo retransmitido. Inicie uma retransmissão no Estúdio ou por REST.",
   "Nobody publishes to this server.": "Ninguém transmite para este servidor.",
   "There are no calls with phones. Start one by REST.": "Não há chamadas com telefones. Inicie uma por REST.",
   "No page is connected by the Web SDK.": "Nenhuma página está conectada pelo Web SDK.",

@@ -1060,6 +1060,7 @@ const texts: Texts = {
   "{some} of {all}": "{some} из {all}",
   "Remove the {n} that failed": { one: "Удалить {n} неудавшуюся", few: "Удалить {n} неудавшиеся", many: "Удалить {n} неудавшихся", other: "Удалить {n} неудавшейся" },
   "Nothing is being pushed. Start a push in the Studio, beside a stream below, or by REST.": "Ничего не пересылается. Начните пересылку в Студии, ниже рядом с потоком или через REST.",
+  "Nothing is being pushed. Start a push in the Studio, or by REST.": "Ничего не пересылается. Начните пересылку в Студии или через REST.",
   "Nobody publishes to this server.": "Никто не отправляет потоки на этот сервер.",
   "There are no calls with phones. Start one by REST.": "Вызовов с телефонами нет. Начните вызов через REST.",
   "No page is connected by the Web SDK.": "Ни одна страница не подключена через Web SDK.",

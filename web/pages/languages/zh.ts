@@ -1060,6 +1060,7 @@ const texts: Texts = {
   "{some} of {all}": "{some}/{all}",
   "Remove the {n} that failed": { other: "移除 {n} 个失败的推流" },
   "Nothing is being pushed. Start a push in the Studio, beside a stream below, or by REST.": "没有正在进行的推流。请在直播间、下方的直播流旁或通过 REST 开始推流。",
+  "Nothing is being pushed. Start a push in the Studio, or by REST.": "没有正在进行的推流。请在直播间或通过 REST 开始推流。",
   "Nobody publishes to this server.": "无人向此服务器发布直播流。",
   "There are no calls with phones. Start one by REST.": "没有电话通话。请通过 REST 发起通话。",
   "No page is connected by the Web SDK.": "没有通过 Web SDK 连接的页面。",
