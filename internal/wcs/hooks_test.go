@@ -275,7 +275,8 @@ func TestBackendHearsEndOnce(t *testing.T) {
 	c.ingest.publication("id1").die <- rtc.ErrClientClosed
 	b.want("notifyStreamStatusEvent", "inboundVideoRate")
 	b.raw(`{"message":"unPublishStream","data":[{"mediaSessionId":"id1","name":"show"}]}`)
-	back.want("stopStream show PLAYING", "StreamStatusEvent show STOPPED Stopped by user", "unPublishStream show PUBLISHING", "StreamStatusEvent show UNPUBLISHED Stopped by user")
+	back.want("stopStream show PLAYING", "StreamStatusEvent show STOPPED Stopped by user") // the two streams end side by side
+	back.want("unPublishStream show PUBLISHING", "StreamStatusEvent show UNPUBLISHED Stopped by user")
 	_ = b.conn.Close(1000, "")
 	back.want("ConnectionStatusEvent DISCONNECTED")
 	if back.count("stopStream show PLAYING") != 1 || back.count("unPublishStream show PUBLISHING") != 1 {
