@@ -20,6 +20,8 @@ export interface StreamInfo {
 
 /** How a stream gets to the server. Numbers of packets count since it began, and are null if it does not come over WebRTC. */
 export interface PublisherInfo extends StreamInfo {
+  /** False: it said that it would send sound only. */
+  hasVideo: boolean;
   transport: string;
   keyIntervalMs: number | null;
   packets: number | null;
@@ -130,6 +132,7 @@ function parsePublisher(fields: Fields): PublisherInfo {
   const [fps, gop] = [fields.number("fps") ?? 0, fields.number("gop") ?? 0];
   return {
     ...parseStreamFields(fields),
+    hasVideo: fields.flag("hasVideo"),
     transport: fields.text("transport"),
     keyIntervalMs: fps > 0 && gop > 0 ? (gop / fps) * 1000 : null,
     packets: reception.number("packets"),

@@ -75,12 +75,15 @@ export function pageTitle(name: string, troubled: number | "!"): string {
 }
 
 /** Why there is no picture of a stream; "" if there is one, or if one is about to come. */
-export function snapshotWords(published: boolean, failed: Failure["reason"] | null, missing: boolean): string {
-  if (!published) {
+export function snapshotWords(publisher: { hasVideo: boolean } | null, failed: Failure["reason"] | null, missing: boolean): string {
+  if (!publisher) {
     return t("Nobody publishes this stream now. A picture is shown when its publisher is back.");
   }
   if (!missing) {
     return "";
+  }
+  if (!publisher.hasVideo) {
+    return t("This stream has no picture: its publisher sends sound only.");
   }
   switch (failed) {
     case null: return t("The first picture comes in a moment.");

@@ -181,15 +181,15 @@ function lossSince(before: PublisherInfo | null, now: PublisherInfo | null): num
 
 /** Says why there is no picture. */
 function showPictureNote(): void {
-  setText(element("picture-note", HTMLElement), snapshotWords(publisher !== null, failed, picture.hidden !== false));
+  setText(element("picture-note", HTMLElement), snapshotWords(publisher, failed, picture.hidden !== false));
 }
 
 /** Shows the stream as it looks, as long as it is published and somebody looks at the page. */
 async function showPictures(): Promise<void> {
   for (;;) {
     const of = publisher;
-    if (!of || document.hidden || locked || failed === "forbidden" || failed === "unsupported") {
-      picture.hidden = picture.hidden !== false || of === null;
+    if (!of?.hasVideo || document.hidden || locked || failed === "forbidden" || failed === "unsupported") {
+      picture.hidden = picture.hidden !== false || !of?.hasVideo;
     } else {
       try {
         picture.src = await snapshot(rest, name, forever);

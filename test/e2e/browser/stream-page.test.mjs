@@ -79,6 +79,18 @@ test("says why there is no picture, and asks again only if that can change", asy
   assert.equal(mock.count("GET /rest-api/stream/snapshot"), count);
 });
 
+test("says at once that a stream with sound only has no picture, and asks for none", async (t) => {
+  const { mock, page, says, errors } = await open(t, (m) => {
+    const world = show(m);
+    Object.assign(world.streams[0], { hasVideo: false, videoCodec: "", width: 0, height: 0 });
+    m.methods["stream/snapshot"] = () => new Promise(() => undefined); // the page need not wait for it
+  });
+  await says("#picture-note", /^This stream has no picture: its publisher sends sound only\.$/);
+  assert.equal(await page.locator("#picture").isVisible(), false);
+  assert.equal(mock.count("GET /rest-api/stream/snapshot"), 0);
+  assert.deepEqual(errors, []);
+});
+
 test("starts, retries and removes pushes of the stream, and stops it", async (t) => {
   let world;
   const { mock, page, says } = await open(t, (m) => {

@@ -1005,6 +1005,7 @@ const texts: Texts = {
   "The first picture comes in a moment.": "Das erste Bild kommt gleich.",
   "You may not watch this stream, so you get no picture of it.": "Sie dürfen diesen Stream nicht ansehen und bekommen deshalb kein Bild davon.",
   "This server makes no pictures of streams.": "Dieser Server macht keine Bilder von Streams.",
+  "This stream has no picture: its publisher sends sound only.": "Dieser Stream hat kein Bild: Wer ihn veröffentlicht, sendet nur Ton.",
   "The stream has no picture now. It may send sound only, or key frames too rarely.": "Der Stream hat jetzt kein Bild. Vielleicht sendet er nur Ton, oder zu selten Keyframes.",
   "The server makes too many pictures right now. The page asks again.": "Der Server macht gerade zu viele Bilder. Die Seite fragt erneut.",
   "The server could not make a picture. The page asks again.": "Der Server konnte kein Bild machen. Die Seite fragt erneut.",

@@ -1009,6 +1009,7 @@ export type Text =
   | "The first picture comes in a moment."
   | "You may not watch this stream, so you get no picture of it."
   | "This server makes no pictures of streams."
+  | "This stream has no picture: its publisher sends sound only."
   | "The stream has no picture now. It may send sound only, or key frames too rarely."
   | "The server makes too many pictures right now. The page asks again."
   | "The server could not make a picture. The page asks again."

@@ -1005,6 +1005,7 @@ const texts: Texts = {
   "The first picture comes in a moment.": "La primera imagen llega en un momento.",
   "You may not watch this stream, so you get no picture of it.": "No puedes ver esta transmisión, por eso no recibes ninguna imagen de ella.",
   "This server makes no pictures of streams.": "Este servidor no hace imágenes de las transmisiones.",
+  "This stream has no picture: its publisher sends sound only.": "Esta transmisión no tiene imagen: quien la publica envía solo sonido.",
   "The stream has no picture now. It may send sound only, or key frames too rarely.": "La transmisión no tiene imagen ahora. Quizá envía solo sonido, o muy pocos fotogramas clave.",
   "The server makes too many pictures right now. The page asks again.": "El servidor hace demasiadas imágenes en este momento. La página lo vuelve a intentar.",
   "The server could not make a picture. The page asks again.": "El servidor no pudo hacer una imagen. La página lo vuelve a intentar.",

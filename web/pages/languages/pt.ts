@@ -1005,6 +1005,7 @@ const texts: Texts = {
   "The first picture comes in a moment.": "A primeira imagem chega em instantes.",
   "You may not watch this stream, so you get no picture of it.": "Você não pode assistir a esta transmissão, por isso não recebe imagens dela.",
   "This server makes no pictures of streams.": "Este servidor não gera imagens das transmissões.",
+  "This stream has no picture: its publisher sends sound only.": "Esta transmissão não tem imagem: quem a publica envia só som.",
   "The stream has no picture now. It may send sound only, or key frames too rarely.": "A transmissão está sem imagem agora. Talvez envie só som, ou poucos quadros-chave.",
   "The server makes too many pictures right now. The page asks again.": "O servidor está gerando imagens demais agora. A página tenta de novo.",
   "The server could not make a picture. The page asks again.": "O servidor não conseguiu gerar uma imagem. A página tenta de novo.",

@@ -1005,6 +1005,7 @@ const texts: Texts = {
   "The first picture comes in a moment.": "Первое изображение сейчас появится.",
   "You may not watch this stream, so you get no picture of it.": "Вам не разрешено смотреть этот поток, поэтому его изображение не показывается.",
   "This server makes no pictures of streams.": "Этот сервер не делает снимков потоков.",
+  "This stream has no picture: its publisher sends sound only.": "У этого потока нет изображения: его источник передаёт только звук.",
   "The stream has no picture now. It may send sound only, or key frames too rarely.": "Сейчас у потока нет изображения. Возможно, он передаёт только звук или слишком редко шлёт ключевые кадры.",
   "The server makes too many pictures right now. The page asks again.": "Сервер сейчас делает слишком много снимков. Страница спросит ещё раз.",
   "The server could not make a picture. The page asks again.": "Серверу не удалось сделать снимок. Страница спросит ещё раз.",

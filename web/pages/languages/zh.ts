@@ -1005,6 +1005,7 @@ const texts: Texts = {
   "The first picture comes in a moment.": "第一个画面马上就到。",
   "You may not watch this stream, so you get no picture of it.": "您无权观看此直播流，因此看不到它的画面。",
   "This server makes no pictures of streams.": "此服务器不生成直播流的画面。",
+  "This stream has no picture: its publisher sends sound only.": "此直播流没有画面：发布者只发送声音。",
   "The stream has no picture now. It may send sound only, or key frames too rarely.": "此直播流现在没有画面。它可能只发送声音，或关键帧间隔过长。",
   "The server makes too many pictures right now. The page asks again.": "服务器目前生成的画面过多。页面会再次请求。",
   "The server could not make a picture. The page asks again.": "服务器无法生成画面。页面会再次请求。",
