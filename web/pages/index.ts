@@ -575,13 +575,6 @@ function rememberFields(): void {
   remember({ name, quality, live: false, order: all.map(({ saved }) => saved.id), destinations: all.filter((one) => one.kept === null).map((one) => one.saved) });
 }
 
-/** Keeps what was entered and not started yet, when the page is left or out of sight. */
-function rememberEntered(): void {
-  if (stream.phase === "idle") {
-    rememberFields();
-  }
-}
-
 /** Plays a sound at all destinations that get the stream; null ends the sounds that play. What fails is said at its destination. */
 function playToAll(name: string | null): void {
   for (const [key, { state }] of entries) {
@@ -811,8 +804,6 @@ async function begin(): Promise<void> {
     void proposal.ask().then((wanted) => wanted.forEach((to) => addDestination(to)));
   }
   setInterval(tick, tickMs);
-  window.addEventListener("pagehide", rememberEntered);
-  document.addEventListener("visibilitychange", rememberEntered); // phones end pages out of sight without a word
   if (recallMuted()) {
     view.showMuted(true);
     capture.mute(true);

@@ -477,21 +477,6 @@ describe("several destinations", () => {
     assert.equal(await page.locator("#kind-named-1").isVisible(), false);
   });
 
-  test("what was entered and not started is there after a reload, but for keys", async (t) => {
-    const { page } = await open(t);
-    await page.locator("#name").fill("evening");
-    await page.locator("#address-1").fill("rtmp://far.example/app");
-    await page.locator("#add").click();
-    await page.locator("label:has(#kind-twitch-2)").click();
-    await page.locator("#key-2").fill("live_1_x");
-    await page.reload();
-    await page.waitForFunction(() => document.getElementById("kind-twitch-2")?.checked);
-    assert.equal(await page.locator("#name").inputValue(), "evening");
-    assert.equal(await page.locator("#address-1").inputValue(), "rtmp://far.example/app");
-    assert.equal(await page.locator("#key-2").inputValue(), "");
-    assert.doesNotMatch(await page.evaluate(() => JSON.stringify({ ...sessionStorage, ...localStorage })), /live_1_x/);
-  });
-
   test("a password that changes while live", async (t) => {
     const { mock, page, phase, start, add, text } = await several(t, () => null, (mock) => {
       mock.login = "anna:sesame";
